@@ -1,0 +1,46 @@
+"""A child of every mmengine registry, so that plain type names in our configs find our classes first, plus ``TASKS``.
+
+``locations`` name the subpackages that are imported the first time a registry is asked, so importing ``mlore_mm``
+itself stays light. Classes of other OpenMMLab packages are reached by their scope: ``type='mmseg.SwinTransformer'``.
+"""
+
+import mmengine.registry as _parents
+from mmengine.registry import Registry
+
+
+def _child(parent: str, *locations: str) -> Registry:
+    parent_registry = getattr(_parents, parent)
+    return Registry(
+        parent_registry.name, parent=parent_registry, scope='mlore_mm', locations=[f'mlore_mm.{x}' for x in locations]
+    )
+
+
+RUNNERS = _child('RUNNERS', 'engine')
+RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS')
+LOOPS = _child('LOOPS', 'engine')
+HOOKS = _child('HOOKS', 'engine')
+LOG_PROCESSORS = _child('LOG_PROCESSORS')
+
+DATASETS = _child('DATASETS', 'datasets')
+DATA_SAMPLERS = _child('DATA_SAMPLERS')
+TRANSFORMS = _child('TRANSFORMS', 'datasets')
+
+MODELS = _child('MODELS', 'models')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'models')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
+TASK_UTILS = _child('TASK_UTILS')
+
+OPTIMIZERS = _child('OPTIMIZERS')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'engine')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS')
+
+METRICS = _child('METRICS', 'evaluation')
+EVALUATOR = _child('EVALUATOR', 'evaluation')
+
+VISUALIZERS = _child('VISUALIZERS', 'visualization')
+VISBACKENDS = _child('VISBACKENDS')
+INFERENCERS = _child('INFERENCERS', 'apis')
+
+# The one registry of our own: kinds of task (see mlore_mm/tasks).
+TASKS = Registry('task', scope='mlore_mm', locations=['mlore_mm.tasks'])

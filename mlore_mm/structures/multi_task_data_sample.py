@@ -1,0 +1,40 @@
+"""One image's labels and predictions."""
+
+from mmengine.structures import BaseDataElement, PixelData
+
+
+class MultiTaskDataSample(BaseDataElement):
+    """Labels and predictions of one image, a field per task.
+
+    - ``gt``: PixelData, a tensor (C, H, W) per task; an image without labels for a task holds its ignore value.
+    - ``pred``: PixelData, what ``Task.decode`` returns, (C, H, W) per task, at the size of the original image.
+
+    Loop over the task set and not over ``sample.gt``, whose order is arbitrary. Meta information set by the pipeline:
+    ``img_path``, ``sample_id``, ``label_paths`` (task to file, None where there is none), ``ori_shape`` and
+    ``img_shape`` as (H, W), ``padding`` as (left, right, top, bottom) in pixels, ``scale_factor`` as (w, h), ``flip``,
+    ``flip_direction``.
+    """
+
+    @property
+    def gt(self) -> PixelData:
+        return self._gt
+
+    @gt.setter
+    def gt(self, value: PixelData) -> None:
+        self.set_field(value, '_gt', dtype=PixelData)
+
+    @gt.deleter
+    def gt(self) -> None:
+        del self._gt
+
+    @property
+    def pred(self) -> PixelData:
+        return self._pred
+
+    @pred.setter
+    def pred(self, value: PixelData) -> None:
+        self.set_field(value, '_pred', dtype=PixelData)
+
+    @pred.deleter
+    def pred(self) -> None:
+        del self._pred

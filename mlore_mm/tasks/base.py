@@ -1,0 +1,120 @@
+"""What a kind of task has to say about its labels and predictions; everything else asks here."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The one definition of a task: values and pure functions, no modules, files or state.
+
+    In the data pipeline a label is a NumPy array (H, W) or (H, W, C); in a data sample and in the model it is a tensor
+    (C, H, W) or (B, C, H, W). ``channel_axis`` tells methods that see both which axis is C.
+
+    Args:
+        name: Key of the task in configs, data samples, logits and logs.
+        out_channels: Channels C that the head predicts.
+        target_channels: Channels of the label: 1 for a map of ids or values, 3 for vectors.
+        ignore_value: Label value of a pixel that is not labelled; an image without labels is a map full of it.
+        pad_value: Label value written where an image is padded. It has to end up ignored after ``mask_values``.
+        dtype: Storage type of the label in the pipeline; the smallest one that holds every value.
+        interpolation: How labels are resized, 'nearest' or 'bilinear'.
+        loss: Config of the loss module, called as ``loss(logits, target, valid)``.
+        loss_weight: Weight of this task in the total loss.
+        metric: Config of the metric; the task's name is passed to it as ``task``.
+        headline: The number of that metric quoted in tables and in the multi-task gain.
+        higher_is_better: Direction of the headline.
+        unit: Unit of the headline for tables, such as 'm' or 'deg'.
+        classes: Names of the classes, where values are class ids.
+        palette: RGB of each class in 0..255; a generated one where empty.
+    """
+
+    name: str
+    out_channels: int = 1
+    target_channels: int = 1
+    ignore_value: float = 255
+    pad_value: float = 255
+    dtype: str = 'float32'
+    interpolation: str = 'nearest'
+    loss: dict = field(default_factory=dict)
+    loss_weight: float = 1.0
+    metric: dict = field(default_factory=dict)
+    headline: str = ''
+    higher_is_better: bool = True
+    unit: str = ''
+    classes: tuple = ()
+    palette: tuple = ()
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # configs hold lists; a frozen task holds tuples
+            value = getattr(self, f.name)
+            if isinstance(value, list):
+                object.__setattr__(self, f.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
+        if self.out_channels < 1:
+            raise ValueError(f"Task '{self.name}' needs out_channels >= 1, but got {self.out_channels}.")
+
+    # ---- labels in the pipeline -------------------------------------------------------------------------------
+    def hflip_values(self, values, channel_axis: int = -1):
+        """Change values for a mirrored image; pixels are already mirrored. Works on arrays and tensors."""
+        return values
+
+    def rescale_values(self, values, scale: float):
+        """Change values for an image enlarged by ``scale``; pixels are already resized."""
+        return values
+
+    def mask_values(self, target: np.ndarray) -> np.ndarray:
+        """Last step before packing: write ``ignore_value`` where the label says nothing."""
+        return target
+
+    def check_values(self, target: np.ndarray) -> str | None:
+        """Say what is wrong with a freshly loaded label, or None; cheap enough for every load."""
+        return None
+
+    def empty_target(self, height: int, width: int) -> np.ndarray:
+        """A label that says nothing, for an image without this task's label."""
+        shape = (height, width) if self.target_channels == 1 else (height, width, self.target_channels)
+        return np.full(shape, self.ignore_value, dtype=self.dtype)
+
+    # ---- targets and logits ------------------------------------------------------------------------------------
+    def valid_mask(self, target: Tensor) -> Tensor:
+        """(..., C, H, W) label to (..., 1, H, W) bool: the pixels that count, for loss and metric alike."""
+        return (target != self.ignore_value).all(dim=-3, keepdim=True)
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Logits (..., C, H, W) to scores that may be averaged over flips and scales."""
+        return logits
+
+    def finalize(self, scores: Tensor) -> Tensor:
+        """Scores (..., C, H, W) to the prediction that metrics and pictures take."""
+        return scores
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """Logits (..., C, H, W) to the prediction: ``finalize(activate(logits))``."""
+        return self.finalize(self.activate(logits))
+
+    # ---- for people ----------------------------------------------------------------------------------------------
+    def draw(self, values: np.ndarray) -> np.ndarray:
+        """A prediction or label (C, H, W) to an RGB picture (H, W, 3), uint8; ignored pixels are black."""
+        raise NotImplementedError(f'{type(self).__name__} does not say how it is drawn.')
+
+    def constant(self, targets: Iterable[Tensor]) -> Tensor:
+        """The best prediction that does not look at the image, (C, 1, 1): mean over valid pixels of (C, H, W) labels.
+
+        It is the trivial predictor that a trained model has to beat.
+        """
+        total, count = torch.zeros(self.target_channels, dtype=torch.float64), 0
+        for target in targets:
+            valid = self.valid_mask(target)[0]
+            total += target[:, valid].double().sum(dim=1)
+            count += int(valid.sum())
+        return (total / max(count, 1)).float()[:, None, None]
+
+    def to_config(self) -> dict:
+        """The plain dict that rebuilds this task, as stored in ``metainfo`` and checkpoints (without the name)."""
+        config = asdict(self)
+        config.pop('name')
+        return dict(type=type(self).__name__, **config)

@@ -1,0 +1,76 @@
+"""Hands the final task definitions of a config to everything that needs them."""
+
+from copy import deepcopy
+
+from mmengine.config import Config
+
+from mlore_mm.tasks.task_set import TaskSet, check_task_names
+
+_SPLITS = ('train', 'val', 'test')
+
+
+def bind_tasks(cfg: Config) -> Config:
+    """Cut ``cfg.tasks`` to ``cfg.task_names`` and copy it to the model, the data sets and the evaluators, in place.
+
+    mmengine copies variables while it reads a config, so ``--cfg-options tasks.edge.loss_weight=20`` reaches the
+    top-level variable only; calling this afterwards makes every place agree. Calling it twice changes nothing.
+
+    The config may hold, all optional:
+
+    - ``task_names``: the tasks to use out of ``tasks``, in the order of ``tasks``;
+    - ``aux_tasks``: names that are loaded and supervised, but neither predicted nor evaluated;
+    - ``eval_tasks``: names to predict and evaluate, all but ``aux_tasks`` by default.
+
+    Raises:
+        ValueError: An unknown task name, or a config that has no ``tasks``.
+    """
+    if not cfg.get('tasks'):
+        raise ValueError(
+            f'The config {cfg.filename or ""} has no `tasks`. Inherit a file of configs/_base_/datasets or define '
+            f"tasks = dict(semseg=dict(type='SemSeg', out_channels=...), ...)."
+        )
+    plain = Config(dict(tasks=cfg.tasks)).to_dict()['tasks']  # no ConfigDict left, they do not survive pickling well
+    wanted = check_task_names(cfg.get('task_names') or list(plain), plain)
+    tasks = {name: task for name, task in plain.items() if name in wanted}
+    aux = [name for name in check_task_names(cfg.get('aux_tasks') or [], plain) if name in tasks]
+    main = [name for name in tasks if name not in aux]
+    evaluated = check_task_names(cfg.get('eval_tasks') or main, tasks)
+
+    _bind_model(cfg, tasks, aux, evaluated)
+    for split in _SPLITS:
+        for dataset in _datasets(cfg.get(f'{split}_dataloader')):
+            dataset['metainfo'] = {**dataset.get('metainfo', {}), 'tasks': deepcopy(tasks)}
+        _bind_evaluator(cfg.get(f'{split}_evaluator'), tasks, evaluated)
+    return cfg
+
+
+def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list) -> None:
+    model = cfg.get('model')
+    if model is None:
+        return
+    model['tasks'] = deepcopy(tasks)
+    model['aux_tasks'] = list(aux)
+    model['test_cfg'] = {**(model.get('test_cfg') or {}), 'tasks': list(evaluated)}
+
+
+def _datasets(loader):
+    """Every leaf data set of a dataloader config, through wrappers such as RepeatDataset and ConcatDataset."""
+    pending = [loader.get('dataset')] if loader else []
+    while pending:
+        dataset = pending.pop()
+        if dataset is None:
+            continue
+        inner = dataset.get('datasets', [dataset['dataset']] if 'dataset' in dataset else [])
+        if inner:
+            pending.extend(inner)
+        else:
+            yield dataset
+
+
+def _bind_evaluator(evaluator, tasks: dict, evaluated: list) -> None:
+    if evaluator is None or evaluator.get('type') != 'MultiTaskEvaluator':
+        return
+    definitions = TaskSet(tasks).subset(evaluated)
+    evaluator['tasks'] = {name: definitions[name].to_config() for name in definitions}
+    # mmengine's runner takes a dict for an evaluator, and not for a single metric, by this key.
+    evaluator.setdefault('metrics', [])

@@ -1,0 +1,37 @@
+"""Boundaries between regions."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from mlore_mm.registry import TASKS
+from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.drawing import draw_scalar
+
+
+@TASKS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class Edge(Task):
+    """Boundary detection: label 0 to 1 (share of boundary), 255 ignored; the prediction is a probability.
+
+    ``metric`` names the training-loss proxy by default; the benchmark number is odsF of ``BoundaryMetric``.
+    """
+
+    loss: dict = field(default_factory=lambda: dict(type='BalancedBCELoss', pos_weight=0.95))
+    loss_weight: float = 50.0
+    metric: dict = field(default_factory=lambda: dict(type='BoundaryLossMetric', pos_weight=0.95))
+    headline: str = 'loss'
+    higher_is_better: bool = False
+
+    def check_values(self, target: np.ndarray) -> str | None:
+        inside = ((target >= 0) & (target <= 1)) | (target == self.ignore_value)
+        if inside.all():
+            return None
+        return f'values in 0..1 or {self.ignore_value} (ignore) expected, found {np.unique(target[~inside])[:8]}'
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def draw(self, values: np.ndarray) -> np.ndarray:
+        return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray_r')

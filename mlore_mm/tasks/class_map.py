@@ -1,0 +1,79 @@
+"""Tasks whose labels are class ids: semantic segmentation and human parts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlore_mm.registry import TASKS
+from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.drawing import draw_ids, voc_palette
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMap(Task):
+    """One class id per pixel, 0 to out_channels - 1; 255 marks a pixel without a label."""
+
+    dtype: str = 'uint8'
+    loss: dict = field(default_factory=lambda: dict(type='PixelCrossEntropyLoss'))
+    metric: dict = field(default_factory=lambda: dict(type='IoUMetric'))
+    headline: str = 'mIoU'
+
+    def check_values(self, target: np.ndarray) -> str | None:
+        wrong = np.unique(target[(target >= self.out_channels) & (target != self.ignore_value)])
+        if wrong.size:
+            return f'class ids 0 to {self.out_channels - 1} or {self.ignore_value} (ignore) expected, found {wrong[:8]}'
+        return None
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-3)
+
+    def finalize(self, scores: Tensor) -> Tensor:
+        return scores.argmax(dim=-3, keepdim=True)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        return self.finalize(logits)  # the softmax does not change the argmax
+
+    def colours(self) -> np.ndarray:
+        """(out_channels, 3) uint8 RGB: the palette of the config, else that of PASCAL VOC."""
+        if self.palette:
+            return np.asarray(self.palette, dtype=np.uint8)
+        return voc_palette(self.out_channels)
+
+    def draw(self, values: np.ndarray) -> np.ndarray:
+        return draw_ids(values[0], self.colours())
+
+    def constant(self, targets: Iterable[Tensor]) -> Tensor:
+        """The majority class, (1, 1, 1)."""
+        counts = torch.zeros(self.out_channels, dtype=torch.int64)
+        for target in targets:
+            ids = target[self.valid_mask(target)].long()
+            counts += torch.bincount(ids.flatten(), minlength=self.out_channels)
+        return counts.argmax().reshape(1, 1, 1)
+
+
+@TASKS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class SemSeg(ClassMap):
+    """Semantic segmentation."""
+
+    out_channels: int = 21
+
+
+@TASKS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class HumanParts(ClassMap):
+    """Human part segmentation: 0 is background, 1 to 6 head, torso, upper and lower arm, upper and lower leg.
+
+    An image without any person is ignored as a whole, as in the published training and evaluation.
+    """
+
+    out_channels: int = 7
+    loss_weight: float = 2.0
+    classes: tuple = ('background', 'head', 'torso', 'upper arm', 'lower arm', 'upper leg', 'lower leg')
+
+    def mask_values(self, target: np.ndarray) -> np.ndarray:
+        has_part = ((target > 0) & (target != self.ignore_value)).any()
+        return target if has_part else np.full_like(target, self.ignore_value)

@@ -1,0 +1,70 @@
+"""Surface normals."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlore_mm.registry import TASKS
+from mlore_mm.tasks.base import Task
+
+
+@TASKS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class SurfaceNormals(Task):
+    """Unit vectors in camera space, x to the right; a zero vector or 255 in any channel marks no label.
+
+    Padding writes the zero vector and ``mask_values`` then turns every zero vector into 255, as in the published data
+    pipeline.
+    """
+
+    out_channels: int = 3
+    target_channels: int = 3
+    pad_value: float = 0
+    loss: dict = field(default_factory=lambda: dict(type='NormalsL1Loss'))
+    loss_weight: float = 10.0
+    metric: dict = field(default_factory=lambda: dict(type='NormalsMetric'))
+    headline: str = 'mErr'
+    higher_is_better: bool = False
+    unit: str = 'deg'
+
+    def hflip_values(self, values, channel_axis: int = -1):
+        """The x component changes sign; ignored pixels stay as they are."""
+        values = values.copy() if isinstance(values, np.ndarray) else values.clone()
+        index = [slice(None)] * values.ndim
+        index[channel_axis] = 0
+        x = values[tuple(index)]
+        ignored = x == self.ignore_value
+        x *= -1
+        x[ignored] = self.ignore_value
+        return values
+
+    def mask_values(self, target: np.ndarray) -> np.ndarray:
+        zero = (target == 0).all(axis=-1, keepdims=True)
+        return np.where(zero, target.dtype.type(self.ignore_value), target)
+
+    def check_values(self, target: np.ndarray) -> str | None:
+        if not np.isfinite(target).all():
+            return 'finite vectors expected, found NaN or infinite components'
+        inside = (np.abs(target) <= 1.001) | (target == self.ignore_value)
+        if not inside.all():
+            return f'components in -1..1 expected, found {target[~inside][:4]}'
+        return None
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return F.normalize(logits, p=2, dim=-3)
+
+    def finalize(self, scores: Tensor) -> Tensor:
+        return F.normalize(scores, p=2, dim=-3)
+
+    def draw(self, values: np.ndarray) -> np.ndarray:
+        ignored = (values == self.ignore_value).any(axis=0) | (values == 0).all(axis=0)
+        rgb = ((np.clip(values, -1, 1) + 1) * 127.5 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+        return np.where(ignored[..., None], 0, rgb).astype(np.uint8)
+
+    def constant(self, targets) -> Tensor:
+        """The direction of the mean normal, (3, 1, 1)."""
+        mean = super().constant(targets)
+        return F.normalize(mean, dim=0) if torch.linalg.norm(mean) > 0 else mean

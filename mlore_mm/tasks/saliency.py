@@ -1,0 +1,36 @@
+"""Saliency: which pixels belong to what catches the eye."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from mlore_mm.registry import TASKS
+from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.drawing import draw_scalar
+
+
+@TASKS.register_module()
+@dataclass(frozen=True, kw_only=True)
+class Saliency(Task):
+    """Saliency as two classes (0 background, 1 salient, 255 ignored); the prediction is the probability of class 1."""
+
+    out_channels: int = 2
+    dtype: str = 'uint8'
+    loss: dict = field(default_factory=lambda: dict(type='BalancedCrossEntropyLoss'))
+    loss_weight: float = 5.0
+    metric: dict = field(default_factory=lambda: dict(type='SaliencyMetric'))
+    headline: str = 'maxF'
+
+    def check_values(self, target: np.ndarray) -> str | None:
+        wrong = np.unique(target[(target > 1) & (target != self.ignore_value)])
+        return f'0, 1 or {self.ignore_value} (ignore) expected, found {wrong[:8]}' if wrong.size else None
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-3)
+
+    def finalize(self, scores: Tensor) -> Tensor:
+        return scores.narrow(-3, 1, 1)
+
+    def draw(self, values: np.ndarray) -> np.ndarray:
+        return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray')

@@ -1,0 +1,77 @@
+"""An ordered set of tasks, built once from plain dicts and handed around."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from mlore_mm.registry import TASKS
+from mlore_mm.tasks.base import Task
+
+
+class TaskSet(Mapping):
+    """Ordered mapping from a task's name to its :class:`Task`.
+
+    Args:
+        tasks: Name to a config dict (``dict(type='Depth', ...)``) or to a built Task. The order is the model's order.
+
+    Raises:
+        ValueError: No task, or an entry without a known ``type``.
+    """
+
+    def __init__(self, tasks: Mapping) -> None:
+        if not tasks:
+            raise ValueError('At least one task is needed, but `tasks` is empty. Check `tasks` and `task_names`.')
+        self._tasks = {name: _build(name, task) for name, task in tasks.items()}
+
+    def __getitem__(self, name: str) -> Task:
+        if name not in self._tasks:
+            raise KeyError(f"Unknown task '{name}'; the tasks here are {list(self._tasks)}.")
+        return self._tasks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __repr__(self) -> str:
+        return f'TaskSet({list(self._tasks)})'
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tasks)
+
+    def subset(self, names: Iterable[str]) -> 'TaskSet':
+        """The named tasks, in this set's order whatever the order of ``names``."""
+        names = check_task_names(names, self._tasks)
+        return TaskSet({name: task for name, task in self._tasks.items() if name in names})
+
+    def to_config(self) -> dict[str, dict]:
+        """Plain dicts that rebuild this set."""
+        return {name: task.to_config() for name, task in self._tasks.items()}
+
+
+def check_task_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """``names`` as a list, each one known and none twice.
+
+    Raises:
+        ValueError: Naming the unknown or doubled tasks and the known ones.
+    """
+    names, known = [names] if isinstance(names, str) else list(names), list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f'Unknown task {unknown}: known here are {known}. Check `task_names` or the option --tasks.')
+    if len(set(names)) < len(names):
+        raise ValueError(f'Every task may be named once, but got {names}.')
+    return names
+
+
+def _build(name: str, task) -> Task:
+    if isinstance(task, Task):
+        return task
+    config = dict(task)
+    if config.get('type') not in TASKS:
+        raise ValueError(
+            f"Task '{name}' has type {config.get('type')!r}, which is not a known kind of task. "
+            f'Known kinds: {sorted(TASKS.module_dict)}. A new kind is one file in mlore_mm/tasks or your own package.'
+        )
+    config.pop('name', None)
+    return TASKS.build(dict(name=name, **config))
