@@ -1,0 +1,17 @@
+"""Multi-task dense prediction for the OpenMMLab packages.
+
+Importing checks the versions of those packages and closes the gaps between them and the installed PyTorch. Models,
+data sets and the rest are imported by the registries when a config first asks for one of them.
+"""
+
+from mlore_mm.utils.versions import check_versions
+
+check_versions()
+
+from mlore_mm.utils.compat import allow_checkpoint_globals, define_torchvision_operators  # noqa: E402
+from mlore_mm.version import __version__  # noqa: E402
+
+define_torchvision_operators()
+allow_checkpoint_globals()
+
+__all__ = ['__version__']
