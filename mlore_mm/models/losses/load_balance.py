@@ -1,0 +1,49 @@
+"""Keeps a router from sending everything to the same few experts."""
+
+import torch
+from torch import Tensor, nn
+
+from mlore_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class LoadBalanceLoss(nn.Module):
+    """Squared coefficient of variation of the experts' mean gates, summed over the MoE layers.
+
+    For each layer, v is the mean of the gates over all tasks and samples (N numbers); the layer adds
+    (std(v) / mean(v))^2 with the unbiased deviation.
+    Source: MLoRE (Yang et al., CVPR 2024), after Shazeer et al., ICLR 2017 (``cv_squared``). As in the published code
+    the mean is over the samples of one process.
+
+    Args:
+        loss_weight: Factor of the returned value. Published: 3e-4 (PASCAL-Context ViT-L), 1e-4 (ViT-B, ViT-S),
+            5e-4 (NYUD-v2).
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, trace) -> Tensor:
+        """A router trace, whose ``records`` carry ``layer`` and ``gates`` (B, N), to a weighted scalar.
+
+        Raises:
+            ValueError: There is no trace, or no router wrote into it.
+        """
+        if trace is None or not trace.records:
+            raise ValueError(
+                'LoadBalanceLoss found no router record: nothing in the model routes, or the forward pass ran outside '
+                'a router trace. Remove `load_balance` from `auxiliary_losses`, or use a backbone or head with routers.'
+            )
+        gates_by_layer: dict[str, list[Tensor]] = {}
+        for record in trace.records:
+            gates_by_layer.setdefault(record.layer, []).append(record.gates.float())
+        terms = [squared_variation(torch.cat(gates).mean(dim=0)) for gates in gates_by_layer.values()]
+        return self.loss_weight * torch.stack(terms).sum()
+
+
+def squared_variation(load: Tensor) -> Tensor:
+    """(std / mean)^2 of a vector (N,), unbiased; 0 for a single number, which cannot vary."""
+    if load.numel() == 1:
+        return load.sum() * 0
+    return load.var() / (load.mean().square() + 1e-10)

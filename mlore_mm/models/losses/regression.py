@@ -1,0 +1,32 @@
+"""L1 losses: plain maps such as depth, and unit vectors."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mlore_mm.models.losses.reduction import at_valid, masked_mean
+from mlore_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class MaskedL1Loss(nn.Module):
+    """Absolute difference, mean over the channels of the valid pixels.
+
+    Source: depth of MLoRE (Yang et al., CVPR 2024).
+    """
+
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """Prediction and label (B, C, H, W) in the same unit, valid (B, 1, H, W) bool, to a scalar."""
+        return masked_mean((logits.float() - at_valid(target, valid)).abs(), valid) / logits.shape[1]
+
+
+@MODELS.register_module()
+class NormalsL1Loss(nn.Module):
+    """L1 distance between the prediction at unit length and the label, summed over channels, mean over valid pixels.
+
+    Source: surface normals of MLoRE (Yang et al., CVPR 2024).
+    """
+
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """Prediction of any length and unit vectors, both (B, 3, H, W), valid (B, 1, H, W) bool, to a scalar."""
+        prediction = F.normalize(logits.float(), dim=1)
+        return masked_mean((prediction - at_valid(target, valid)).abs(), valid)

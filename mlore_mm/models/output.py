@@ -1,0 +1,22 @@
+"""What a multi-task head returns."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass
+class MultiTaskOutput:
+    """Logits of one forward pass; the criterion and the decoding read it, whatever head wrote it.
+
+    Args:
+        logits: Final logits (B, C, H, W) by task, in the order of the task set. H and W may be smaller than the input.
+        auxiliary: Groups of further logits that are supervised and never evaluated, such as initial predictions or
+            predictions at another scale: group name to logits by task. Empty outside training.
+        extras: Anything else a tool may want to see, such as fusion maps.
+    """
+
+    logits: dict[str, Tensor]
+    auxiliary: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    extras: dict[str, Any] = field(default_factory=dict)
