@@ -51,19 +51,28 @@ def _loads(library: Path) -> bool:
 def allow_checkpoint_globals() -> None:
     """Let ``torch.load(weights_only=True)`` read what mmengine's runner writes beside the weights.
 
-    A checkpoint to resume from holds the log history as ``HistoryBuffer`` objects and scalars and small arrays of NumPy.
+    A checkpoint to resume from holds the log history as ``HistoryBuffer`` objects, and NumPy scalars and arrays.
     Reading with ``weights_only=True``, the default since PyTorch 2.6, refuses those unless they are on its list of
     allowed globals. Everything added here only builds values; none of it can run code that a file brings along.
     """
     # Imported here: the version check, which explains a missing mmengine, has then been passed.
     from mmengine.logging import HistoryBuffer
 
-    dtypes = {type(np.dtype(kind)) for kind in '?bhilqBHILQefdU'}
-    functions = {'_reconstruct': np.empty(0).__reduce__()[0], 'scalar': np.float64().__reduce__()[0]}
-    torch.serialization.add_safe_globals(
-        [HistoryBuffer, np.ndarray, np.dtype, *dtypes, (_history_buffer_method, 'builtins.getattr')]
-        + [(functions[name], f'{module}.{name}') for name in functions for module in _MULTIARRAY_MODULES]
-    )
+    allowed = {
+        'builtins.getattr': _history_buffer_method,
+        f'{HistoryBuffer.__module__}.HistoryBuffer': HistoryBuffer,
+        'numpy.dtype': np.dtype,
+        'numpy.ndarray': np.ndarray,
+    }
+    for module in _MULTIARRAY_MODULES:
+        allowed[f'{module}._reconstruct'] = np.empty(0).__reduce__()[0]
+        allowed[f'{module}.scalar'] = np.float64().__reduce__()[0]
+    for kind in '?bhilqBHILQefdU':
+        dtype = type(np.dtype(kind))
+        allowed[f'{dtype.__module__}.{dtype.__qualname__}'] = dtype
+    # In pairs with their names: the loader of onedl-mmengine adds some of these without, and when it is done takes
+    # what it added off the list again, which would take ours too.
+    torch.serialization.add_safe_globals([(value, name) for name, value in allowed.items()])
 
 
 def _history_buffer_method(owner: type, name: str) -> Callable:
