@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -48,6 +49,13 @@ class Task:
     unit: str = ''
     classes: tuple = ()
     palette: tuple = ()
+
+    # How values and errors are drawn: with a colour bar where there is a colormap. A limit of None is the largest error
+    # of the picture.
+    colormap: ClassVar[str] = ''
+    values_unit: ClassVar[str] = ''
+    error_unit: ClassVar[str] = ''
+    error_limit: ClassVar[float | None] = 1.0
 
     def __post_init__(self) -> None:
         for f in fields(self):  # configs hold lists; a frozen task holds tuples
@@ -97,9 +105,33 @@ class Task:
         return self.finalize(self.activate(logits))
 
     # ---- for people ----------------------------------------------------------------------------------------------
-    def draw(self, values: np.ndarray) -> np.ndarray:
-        """A prediction or label (C, H, W) to an RGB picture (H, W, 3), uint8; ignored pixels are black."""
+    def draw(self, values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
+        """A prediction or label (C, H, W) to an RGB picture (H, W, 3), uint8; ignored pixels are black.
+
+        ``value_range`` are the numbers at both ends of the colormap, for pictures that are to be compared.
+        """
         raise NotImplementedError(f'{type(self).__name__} does not say how it is drawn.')
+
+    def value_range(self, *maps: np.ndarray) -> tuple[float, float] | None:
+        """One range for ``draw`` that suits all maps (C, H, W); None where colours mean the same in every picture."""
+        return None
+
+    def legend(self, *maps: np.ndarray) -> list[tuple[str, tuple[int, int, int]]]:
+        """Name and RGB of every class present in maps (C, H, W); empty for tasks without classes."""
+        return []
+
+    def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
+        """How wrong a prediction (C, H, W) is at each pixel, (H, W) in ``error_unit``; NaN where ``gt`` is ignored."""
+        error = np.abs(pred.astype(np.float32) - gt.astype(np.float32)).mean(axis=0)
+        return np.where((gt != self.ignore_value).all(axis=0), error, np.nan)
+
+    def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
+        """A prediction (C, H, W) as the array and the file suffix it is stored with, '.png' or '.npy'.
+
+        Here: float32, (H, W) or (H, W, C).
+        """
+        values = pred.astype(np.float32)
+        return (values[0] if len(values) == 1 else values.transpose(1, 2, 0)), '.npy'
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
         """The best prediction that does not look at the image, (C, 1, 1): mean over valid pixels of (C, H, W) labels.

@@ -48,6 +48,7 @@ def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list) -> None:
     model = cfg.get('model')
     if model is None:
         return
+    model = model.get('module') or model  # inside a wrapper for test-time augmentation
     model['tasks'] = deepcopy(tasks)
     model['aux_tasks'] = list(aux)
     model['test_cfg'] = {**(model.get('test_cfg') or {}), 'tasks': list(evaluated)}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
-from mlore_mm.tasks.drawing import draw_scalar
+from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
 
 
 @TASKS.register_module()
@@ -33,5 +33,8 @@ class Edge(Task):
     def activate(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
 
-    def draw(self, values: np.ndarray) -> np.ndarray:
+    def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray_r')
+
+    def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
+        return probability_to_bytes(pred[0]), '.png'

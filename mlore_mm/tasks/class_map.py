@@ -42,8 +42,20 @@ class ClassMap(Task):
             return np.asarray(self.palette, dtype=np.uint8)
         return voc_palette(self.out_channels)
 
-    def draw(self, values: np.ndarray) -> np.ndarray:
+    def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         return draw_ids(values[0], self.colours())
+
+    def legend(self, *maps: np.ndarray) -> list[tuple[str, tuple[int, int, int]]]:
+        present = np.unique(np.concatenate([np.unique(values) for values in maps])).astype(int)
+        names, colours = self.classes or range(self.out_channels), self.colours()
+        return [(str(names[i]), tuple(map(int, colours[i]))) for i in present if 0 <= i < self.out_channels]
+
+    def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
+        """1 where the class is wrong, 0 where it is right."""
+        return np.where(gt[0] == self.ignore_value, np.nan, (pred[0] != gt[0]).astype(np.float32))
+
+    def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
+        return pred[0].astype(np.uint8 if self.out_channels <= 256 else np.uint16), '.png'
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
         """The majority class, (1, 1, 1)."""

@@ -29,3 +29,8 @@ def draw_scalar(values: np.ndarray, low: float, high: float, colormap: str) -> n
     """(H, W) numbers to RGB through a matplotlib colormap, linear from ``low`` to ``high``."""
     share = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     return (matplotlib.colormaps[colormap](share)[..., :3] * 255 + 0.5).astype(np.uint8)
+
+
+def probability_to_bytes(values: np.ndarray) -> np.ndarray:
+    """Probabilities to 0..255, uint8."""
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)

@@ -1,6 +1,7 @@
 """Surface normals."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ class SurfaceNormals(Task):
     headline: str = 'mErr'
     higher_is_better: bool = False
     unit: str = 'deg'
+
+    error_unit: ClassVar[str] = 'deg'
+    error_limit: ClassVar[float] = 60.0
 
     def hflip_values(self, values, channel_axis: int = -1):
         """The x component changes sign; ignored pixels stay as they are."""
@@ -59,10 +63,17 @@ class SurfaceNormals(Task):
     def finalize(self, scores: Tensor) -> Tensor:
         return F.normalize(scores, p=2, dim=-3)
 
-    def draw(self, values: np.ndarray) -> np.ndarray:
+    def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         ignored = (values == self.ignore_value).any(axis=0) | (values == 0).all(axis=0)
         rgb = ((np.clip(values, -1, 1) + 1) * 127.5 + 0.5).astype(np.uint8).transpose(1, 2, 0)
         return np.where(ignored[..., None], 0, rgb).astype(np.uint8)
+
+    def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
+        """The angle between the vectors in degrees; 2 atan2(|p - q|, |p + q|) is exact for small angles too."""
+        ignored = (gt == self.ignore_value).any(axis=0) | (gt == 0).all(axis=0)
+        p, q = (v / np.maximum(np.linalg.norm(v, axis=0), 1e-12) for v in (pred, np.where(ignored, 0, gt)))
+        angle = 2 * np.degrees(np.arctan2(np.linalg.norm(p - q, axis=0), np.linalg.norm(p + q, axis=0)))
+        return np.where(ignored, np.nan, angle)
 
     def constant(self, targets) -> Tensor:
         """The direction of the mean normal, (3, 1, 1)."""

@@ -1,6 +1,7 @@
 """Tasks whose labels are numbers: depth, and any plain map."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -20,6 +21,9 @@ class DenseRegression(Task):
     headline: str = 'MAE'
     higher_is_better: bool = False
 
+    colormap: ClassVar[str] = 'viridis'
+    error_limit: ClassVar[float | None] = None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.target_channels == 1 and self.out_channels > 1:  # one number to write in a config, not two
@@ -28,10 +32,17 @@ class DenseRegression(Task):
     def check_values(self, target: np.ndarray) -> str | None:
         return None if np.isfinite(target).all() else 'finite numbers expected, found NaN or infinity'
 
-    def draw(self, values: np.ndarray) -> np.ndarray:
+    def draw(self, values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
+        """The first channel through the task's colormap."""
+        low, high = value_range or self.value_range(values)
         valid = (values != self.ignore_value).all(axis=0)
-        low, high = np.percentile(values[0][valid], (1, 99)) if valid.any() else (0, 1)
-        return np.where(valid[..., None], draw_scalar(values[0], low, high, 'viridis'), 0).astype(np.uint8)
+        return np.where(valid[..., None], draw_scalar(values[0], low, high, self.colormap), 0).astype(np.uint8)
+
+    def value_range(self, *maps: np.ndarray) -> tuple[float, float]:
+        """The 1st to the 99th percentile of the valid pixels of all maps."""
+        values = np.concatenate([v[0][(v != self.ignore_value).all(axis=0)] for v in maps])
+        low, high = np.percentile(values, (1, 99)) if values.size else (0.0, 1.0)
+        return float(low), float(high)
 
 
 @TASKS.register_module()
@@ -44,6 +55,10 @@ class Depth(DenseRegression):
     metric: dict = field(default_factory=lambda: dict(type='DepthMetric', max_depth=80.0))
     headline: str = 'RMSE'
     unit: str = 'm'
+
+    colormap: ClassVar[str] = 'viridis_r'  # near is bright
+    values_unit: ClassVar[str] = 'm'
+    error_unit: ClassVar[str] = 'm'
 
     def rescale_values(self, values, scale: float):
         """Zooming in brings the scene closer: metres divided by the scale."""
@@ -58,7 +73,6 @@ class Depth(DenseRegression):
     def finalize(self, scores: Tensor) -> Tensor:
         return scores.clamp(min=0)
 
-    def draw(self, values: np.ndarray) -> np.ndarray:
-        valid = values[0] != self.ignore_value
-        low, high = np.percentile(values[0][valid], (1, 99)) if valid.any() else (0, 1)
-        return np.where(valid[..., None], draw_scalar(values[0], low, high, 'turbo_r'), 0).astype(np.uint8)
+    def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
+        """Millimetres in 16 bits, up to 65.535 m."""
+        return np.clip(np.rint(pred[0] * 1000), 0, 65535).astype(np.uint16), '.png'

@@ -1,0 +1,85 @@
+"""Reads a config and the options that every command line shares."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+TRACEBACK_SWITCH = 'MLORE_MM_TRACEBACK'
+
+
+def load_config(
+    path: str, *, cfg_options: dict | None = None, work_dir: str | None = None, launcher: str = 'none'
+) -> Config:
+    """Read a config file, apply overrides, and settle the work folder.
+
+    Args:
+        path: Config file.
+        cfg_options: Overrides by dotted key, as in ``{'tasks.edge.loss_weight': 20}``.
+        work_dir: Where logs and checkpoints go; else that of the config, else ``work_dirs/<name of the config>``.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Raises:
+        ValueError: There is no such file, or it cannot be read as a config.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f'There is no config file {path}. The configs are in configs/, as configs/mlore/*.py.')
+    cfg = Config.fromfile(path)
+    cfg.launcher = launcher
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return cfg
+
+
+def check_checkpoint(path: str) -> str:
+    """``path``, which must be a URL or a file.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    if '://' not in path and not Path(path).is_file():
+        raise ValueError(f'There is no checkpoint {path}. Training writes them to its work folder as iter_*.pth.')
+    return path
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that training and testing share, named as in mmsegmentation."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config>)')
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='use these tasks of the config only')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, as in tasks.edge.loss_weight=20 or "model.decode_head.ranks=[8,16]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def set_local_rank(local_rank: int) -> None:
+    """mmengine reads the rank from the environment, where older launchers do not put it."""
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """End the program with the message alone where the user gave something wrong, which our code says by ValueError.
+
+    The environment variable ``MLORE_MM_TRACEBACK=1`` keeps the whole traceback.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        if os.environ.get(TRACEBACK_SWITCH):
+            raise
+        print(f'\nerror: {error}\n({TRACEBACK_SWITCH}=1 shows where it was raised)', file=sys.stderr)
+        sys.exit(1)

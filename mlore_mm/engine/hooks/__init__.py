@@ -1,0 +1,6 @@
+"""Hooks of the training, validation and test loops."""
+
+from .task_order_hook import TaskOrderHook
+from .visualization_hook import MultiTaskVisualizationHook
+
+__all__ = ['MultiTaskVisualizationHook', 'TaskOrderHook']

@@ -1,0 +1,85 @@
+"""Draws panels of predictions beside their ground truth while a model is validated or tested."""
+
+from pathlib import Path
+
+import mmcv
+from mmengine.fileio import get
+from mmengine.hooks import Hook
+from mmengine.visualization import Visualizer
+
+from mlore_mm.registry import HOOKS
+from mlore_mm.structures import MultiTaskDataSample
+
+
+@HOOKS.register_module()
+class MultiTaskVisualizationHook(Hook):
+    """Draws every ``interval``-th validation image and every test image.
+
+    Validation panels carry the image's name, so that TensorBoard shows the same image over the course of training.
+    In a distributed run each process draws its own images of a test into ``out_dir``, none is left out.
+
+    Args:
+        draw: Whether to draw at all.
+        interval: Distance between two drawn images in validation, in images.
+        show: Open a window for each panel.
+        wait_time: Seconds that a window stays open, 0 for ever.
+        out_dir: Folder of the test panels, one PNG per image; where None the visualizer's backends store them.
+        backend_args: Of mmengine's file reader, for images that are not local files.
+    """
+
+    def __init__(
+        self,
+        draw: bool = False,
+        interval: int = 50,
+        show: bool = False,
+        wait_time: float = 0.0,
+        out_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        if interval < 1:
+            raise ValueError(f'The visualization hook draws every interval-th image, but interval={interval}.')
+        self.draw, self.interval = draw, interval
+        self.show, self.wait_time = show, wait_time
+        self.out_dir = None if out_dir is None else Path(out_dir)
+        self.backend_args = backend_args
+        self._seen = 0
+
+    def before_val_epoch(self, runner) -> None:
+        self._seen = 0
+
+    def before_test_epoch(self, runner) -> None:
+        self._seen = 0
+
+    def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        for sample in outputs or []:
+            if self.draw and self._seen % self.interval == 0:
+                self._add(runner.visualizer, f'val/{name_of(sample)}', sample, runner.iter)
+            self._seen += 1
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if not self.draw:
+            return
+        for sample in outputs or []:
+            self._seen += 1
+            out_file = None if self.out_dir is None else self.out_dir / f'{name_of(sample)}.png'
+            self._add(runner.visualizer, f'test/{name_of(sample)}', sample, self._seen, out_file)
+
+    def _add(
+        self, visualizer: Visualizer, name: str, sample: MultiTaskDataSample, step: int, out_file: Path | None = None
+    ) -> None:
+        image = mmcv.imfrombytes(get(sample.img_path, backend_args=self.backend_args), channel_order='rgb')
+        visualizer.add_datasample(
+            name,
+            image,
+            sample,
+            show=self.show,
+            wait_time=self.wait_time,
+            out_file=None if out_file is None else str(out_file),
+            step=step,
+        )
+
+
+def name_of(sample: MultiTaskDataSample) -> str:
+    """A name for files of this image: its id in the data set, else the stem of its file."""
+    name = sample.get('sample_id') or Path(sample.img_path).stem
+    return str(name).replace('/', '_')

@@ -1,0 +1,145 @@
+"""Draws every task of an image, prediction beside ground truth."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.visualization import Visualizer
+from PIL import Image
+from torch import Tensor
+
+from mlore_mm.registry import VISUALIZERS
+from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.tasks import Task, TaskSet
+from mlore_mm.tasks.drawing import draw_scalar
+from mlore_mm.visualization.panels import Bar, Cell, Chips, Column, compose
+
+ERROR_COLORMAP = 'Reds'
+
+
+@VISUALIZERS.register_module()
+class MultiTaskVisualizer(Visualizer):
+    """Draws panels: the photo, then a column per task with its prediction, ground truth and error.
+
+    It takes the tasks from ``dataset_meta``, which mmengine's loops set. Drawing rules are those of the tasks
+    (``Task.draw``, ``legend``, ``value_range`` and ``error``).
+    """
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict) -> None:
+        # mmengine sets it on the main process only, but in a test every process draws its own images.
+        self._dataset_meta = meta
+
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: MultiTaskDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        out_file: str | None = None,
+        step: int = 0,
+        draw_error: bool = True,
+    ) -> None:
+        """Draw one image's panel and show it, write it to ``out_file``, or hand it to the backends.
+
+        Args:
+            name: Title of the window and tag of the backends.
+            image: The photo (H, W, 3), uint8 RGB.
+            data_sample: Its ``gt`` and ``pred``, whatever is there.
+            draw_gt: Draw the ground truth.
+            draw_pred: Draw the predictions.
+            show: Open a window.
+            wait_time: Seconds that the window stays open, 0 for ever.
+            out_file: Write the panel there and not to the backends.
+            step: Step of the backends.
+            draw_error: Draw the error of the predictions, where there is ground truth as well.
+        """
+        if not (is_main_process() or out_file):
+            return
+        if not (self.dataset_meta or {}).get('tasks'):
+            raise ValueError("The visualizer does not know the tasks: set dataset_meta = dict(tasks={'depth': ...}).")
+        tasks = TaskSet(self.dataset_meta['tasks'])
+        pred = getattr(data_sample, 'pred', None) if draw_pred and 'pred' in (data_sample or ()) else None
+        gt = data_sample.gt if draw_gt and 'gt' in (data_sample or ()) else None
+        panel = draw_tasks(image, tasks, pred, gt, draw_error)
+        self.set_image(panel)
+        if show:
+            self.show(panel, win_name=name, wait_time=wait_time)
+        if out_file:
+            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(panel).save(out_file)
+        else:
+            self.add_image(name, panel, step)
+
+
+def draw_tasks(
+    image: np.ndarray,
+    tasks: TaskSet,
+    pred: Mapping[str, Tensor] | None = None,
+    gt: Mapping[str, Tensor] | None = None,
+    draw_error: bool = True,
+) -> np.ndarray:
+    """The panel of one image, (height, width, 3) uint8 RGB.
+
+    Args:
+        image: The photo (H, W, 3), uint8 RGB.
+        tasks: Drawn in this order, those that are in ``pred`` or ``gt``.
+        pred: Predictions (C, H, W) by task.
+        gt: Labels (C, H, W) by task.
+        draw_error: Add a row of errors where both are there.
+    """
+    columns = [Column([Cell('photo', image)])]
+    for name, task in tasks.items():
+        maps = {}
+        for caption, source in (('prediction', pred), ('ground truth', gt)):
+            if source is not None and name in source:
+                maps[caption] = _array(source[name])
+        if maps:
+            columns.append(_task_column(task, maps, draw_error))
+    return compose(columns, image.shape[:2])
+
+
+def _task_column(task: Task, maps: dict[str, np.ndarray], draw_error: bool) -> Column:
+    """Prediction and ground truth drawn with the same colours, then the error where it can be had."""
+    value_range = task.value_range(*maps.values())
+    column = Column([])
+    for caption, values in maps.items():
+        empty = caption == 'ground truth' and (values == task.ignore_value).all()
+        picture = None if empty else task.draw(values, value_range)
+        column.cells.append(Cell(f'{task.name}: {caption}', picture, 'no label'))
+    chips = task.legend(*maps.values())
+    if chips:
+        column.legends.append(Chips(chips))
+    if task.colormap:
+        column.legends.append(Bar(task.colormap, *value_range, task.values_unit))
+    if draw_error and len(maps) == 2:
+        _add_error(column, task, *maps.values())
+    return column
+
+
+def _add_error(column: Column, task: Task, pred: np.ndarray, gt: np.ndarray) -> None:
+    """A cell with the error from white to red, black where there is no label, and its bar where it has a unit."""
+    caption = f'{task.name}: error'
+    error = task.error(pred, gt) if pred.shape[1:] == gt.shape[1:] else np.full(gt.shape[1:], np.nan)
+    known = np.isfinite(error)
+    if not known.any():
+        column.cells.append(Cell(caption, None, 'no label'))
+        return
+    limit = task.error_limit or max(float(np.percentile(error[known], 99)), 1e-6)
+    picture = np.where(known[..., None], draw_scalar(np.where(known, error, 0), 0, limit, ERROR_COLORMAP), 0)
+    mean = f'{error[known].mean():.3g} {task.error_unit}'.strip()
+    column.cells.append(Cell(f'{caption}, mean {mean}', picture.astype(np.uint8)))
+    if task.error_unit:
+        column.legends.append(Bar(ERROR_COLORMAP, 0, limit, task.error_unit, 'error'))
+
+
+def _array(values: Tensor | np.ndarray) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

@@ -1,0 +1,48 @@
+"""Train a multi-task model.
+
+Example:
+    python tools/train.py configs/mlore/mlore_tiny_synthrooms_nyud.py
+"""
+
+import argparse
+import sys
+
+from mlore_mm.apis import load_config, train_model
+from mlore_mm.apis.config import add_common_options, set_local_rank, user_errors
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    add_common_options(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint, or from the latest one of the work folder',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the rate with the total batch size')
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    args = parse_args()
+    set_local_rank(args.local_rank)
+    with user_errors():
+        cfg = load_config(args.config, cfg_options=args.cfg_options, work_dir=args.work_dir, launcher=args.launcher)
+        train_model(
+            cfg,
+            resume=args.resume,
+            amp=args.amp,
+            auto_scale_lr=args.auto_scale_lr,
+            validate=not args.no_validate,
+            tasks=args.tasks,
+        )
+    print(f'Checkpoints and logs are in {cfg.work_dir}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
