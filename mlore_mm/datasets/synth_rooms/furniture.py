@@ -50,9 +50,7 @@ def number(rng: np.random.Generator) -> int:
 def legs(width: float, depth: float, height: float, thick: float, material: Material) -> list[Shape]:
     """Four square legs under the corners of a footprint."""
     x, z = width / 2 - thick / 2, depth / 2 - thick / 2
-    return [
-        box((sx * x, height / 2, sz * z), (thick, height, thick), material) for sx in (-1, 1) for sz in (-1, 1)
-    ]
+    return [box((sx * x, height / 2, sz * z), (thick, height, thick), material) for sx in (-1, 1) for sz in (-1, 1)]
 
 
 def bed(rng: np.random.Generator) -> Thing:
@@ -82,7 +80,9 @@ def chair(rng: np.random.Generator) -> Thing:
     shapes = legs(w, w, seat, 0.045, dark)
     shapes.append(box((0, seat, 0), (w, 0.07, w), cloth))
     shapes.append(box((0, (seat + top) / 2 + 0.08, -w / 2 + 0.025), (w, top - seat - 0.16, 0.05), cloth))
-    shapes += [box((s * (w / 2 - 0.03), (seat + top) / 2, -w / 2 + 0.025), (0.04, top - seat, 0.04), dark) for s in (-1, 1)]
+    shapes += [
+        box((s * (w / 2 - 0.03), (seat + top) / 2, -w / 2 + 0.025), (0.04, top - seat, 0.04), dark) for s in (-1, 1)
+    ]
     return Thing('chair', tuple(shapes), (w, top, w))
 
 
@@ -128,7 +128,9 @@ def cabinet(rng: np.random.Generator) -> Thing:
 def bookshelf(rng: np.random.Generator) -> Thing:
     """A tall dark case filled with books of many colours."""
     w, h, d = rng.uniform(0.7, 1.2), rng.uniform(1.5, 2.0), 0.3
-    hues = tuple(tint(rng, x, s, v, 0.05) for x, s, v in ((0, 0.7, 0.6), (0.6, 0.6, 0.5), (0.3, 0.4, 0.5), (0.13, 0.6, 0.8)))
+    hues = tuple(
+        tint(rng, x, s, v, 0.05) for x, s, v in ((0, 0.7, 0.6), (0.6, 0.6, 0.5), (0.3, 0.4, 0.5), (0.13, 0.6, 0.8))
+    )
     hues += (tint(rng, 0.1, 0.15, 0.85), tint(rng, 0.8, 0.4, 0.4))
     case = Material('books', ((0.26, 0.16, 0.1), *hues), scale=rng.uniform(0.3, 0.38), seed=number(rng))
     return Thing('bookshelf', (box((0, h / 2, 0), (w, h, d), case),), (w, h, d))

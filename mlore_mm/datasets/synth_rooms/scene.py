@@ -176,7 +176,9 @@ def surfaces(rng: np.random.Generator) -> dict[str, Material]:
     brown = tint(rng, 0.08, 0.5, 0.58)
     floor = (
         Material('planks', shades(brown, 0.6), scale=rng.uniform(0.12, 0.2), seed=number(rng)),
-        Material('tiles', (tint(rng, 0.08, 0.2, 0.66), (0.36, 0.33, 0.3)), scale=rng.uniform(0.35, 0.5), seed=number(rng)),
+        Material(
+            'tiles', (tint(rng, 0.08, 0.2, 0.66), (0.36, 0.33, 0.3)), scale=rng.uniform(0.35, 0.5), seed=number(rng)
+        ),
         Material('carpet', shades(tint(rng, 0.07, 0.25, 0.5), 0.75), seed=number(rng)),
     )[rng.choice(3, p=(0.5, 0.3, 0.2))]
     return {

@@ -101,7 +101,9 @@ def checker(p: Spot, m: Material) -> np.ndarray:
 
 
 def carpet(p: Spot, m: Material) -> np.ndarray:
-    return mix(m.colours[0], m.colours[1], 0.7 * noise(p.u * 40, p.v * 40, m.seed) + 0.3 * noise(p.u * 3, p.v * 3, m.seed))
+    return mix(
+        m.colours[0], m.colours[1], 0.7 * noise(p.u * 40, p.v * 40, m.seed) + 0.3 * noise(p.u * 3, p.v * 3, m.seed)
+    )
 
 
 def leaves(p: Spot, m: Material) -> np.ndarray:
