@@ -1,0 +1,21 @@
+"""mmengine metrics, one per kind of task."""
+
+from .base import TaskMetric
+from .boundary_loss_metric import BoundaryLossMetric
+from .boundary_metric import BoundaryMetric
+from .depth_metric import DepthMetric
+from .iou_metric import IoUMetric
+from .normals_metric import NormalsMetric
+from .regression_metric import RegressionMetric
+from .saliency_metric import SaliencyMetric
+
+__all__ = [
+    'BoundaryLossMetric',
+    'BoundaryMetric',
+    'DepthMetric',
+    'IoUMetric',
+    'NormalsMetric',
+    'RegressionMetric',
+    'SaliencyMetric',
+    'TaskMetric',
+]

@@ -1,0 +1,113 @@
+"""What the metrics of all tasks share: finding the maps, one result per image, adding up."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from torch import Tensor
+
+from mlore_mm.tasks import Task, TaskSet
+
+
+class TaskMetric(BaseMetric):
+    """A metric whose value follows from sums over the pixels of the whole data set.
+
+    Every image adds exactly one result, a dict of sums, also where it is not labelled: mmengine deals images out to
+    processes and drops repeated ones by their number. So values do not depend on batches or processes.
+    A subclass says how one image is measured and what the totals give. Every result holds ``count``, the valid pixels;
+    a data set without any gives NaN and a warning.
+
+    Args:
+        task: Name of the task in the samples and in ``dataset_meta['tasks']``.
+        collect_device: Where mmengine gathers results, 'cpu' or 'gpu'.
+        prefix: First part of the reported names, as in ``depth/RMSE``; the name of the task by default.
+        collect_dir: Folder for gathering through files.
+    """
+
+    def __init__(
+        self, task: str, collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix or task, collect_dir=collect_dir)
+        self.task_name = task
+
+    @abstractmethod
+    def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Sums over one image: prediction and label (C, H, W), valid (1, H, W) bool. With the key ``count``."""
+
+    @abstractmethod
+    def summarize(self, totals: dict[str, Tensor]) -> dict[str, float]:
+        """Reported numbers from the sums over all images."""
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        self._dataset_meta = dataset_meta
+        self.__dict__.pop('task', None)
+
+    @cached_property
+    def task(self) -> Task:
+        """The definition of the task."""
+        tasks = (self._dataset_meta or {}).get('tasks', {})
+        if self.task_name not in tasks:
+            raise ValueError(
+                f"{type(self).__name__} evaluates the task '{self.task_name}', but the data set defines "
+                f'{list(tasks)}. Use MultiTaskEvaluator, or set dataset_meta = dict(tasks=...) before processing.'
+            )
+        return TaskSet({self.task_name: tasks[self.task_name]})[self.task_name]
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        for sample in data_samples:
+            prediction, target = self._maps(sample)
+            sums = self.measure(prediction, target, self.task.valid_mask(target))
+            self.results.append({name: value.cpu() for name, value in sums.items()})
+
+    def compute_metrics(self, results: list[dict[str, Tensor]]) -> dict[str, float]:
+        if not results:
+            return {}
+        totals = {name: _total([result[name] for result in results]) for name in results[0]}
+        values = self.summarize(totals)
+        if totals['count'] == 0:
+            print_log(
+                f"No pixel of the {len(results)} images is labelled for the task '{self.task_name}': its metrics are "
+                f'NaN. Check its labels in the data set, or leave it out with task_names.',
+                logger='current',
+                level=logging.WARNING,
+            )
+            values = dict.fromkeys(values, float('nan'))
+        return values
+
+    def _maps(self, sample: dict) -> tuple[Tensor, Tensor]:
+        """Prediction and label of one sample, on one device and of one size."""
+        maps = []
+        for field in ('pred', 'gt'):
+            found = sample.get(field, {})
+            if self.task_name not in found:
+                raise ValueError(
+                    f"{type(self).__name__} needs '{self.task_name}' in `{field}` of a sample, but "
+                    f'{sample.get("img_path", "an image")} has {list(found.keys())}. Check the tasks that are '
+                    f'predicted (test_cfg.tasks) and the labels that the test pipeline loads.'
+                )
+            maps.append(found[self.task_name])
+        prediction, target = maps[0], maps[1].to(maps[0].device)
+        if prediction.shape[-2:] != target.shape[-2:]:
+            raise ValueError(
+                f"The prediction of '{self.task_name}' has size {tuple(prediction.shape[-2:])} and its label "
+                f'{tuple(target.shape[-2:])} in {sample.get("img_path", "an image")}. Load labels after resizing and '
+                f'padding in the test pipeline, so that they keep the original size.'
+            )
+        return prediction, target
+
+
+def _total(values: list[Tensor]) -> Tensor:
+    """Sum over images in a type that neither overflows nor rounds."""
+    total = torch.zeros_like(values[0], dtype=torch.float64 if values[0].is_floating_point() else torch.int64)
+    for value in values:
+        total += value
+    return total

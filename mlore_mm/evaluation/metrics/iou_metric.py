@@ -1,0 +1,47 @@
+"""Mean intersection over union."""
+
+from torch import Tensor
+
+from mlore_mm.evaluation.functional import class_counts, iou_per_class
+from mlore_mm.evaluation.metrics.base import TaskMetric
+from mlore_mm.registry import METRICS
+
+
+@METRICS.register_module()
+class IoUMetric(TaskMetric):
+    """``mIoU``, ``mAcc`` (mean recall of the classes that are labelled) and ``aAcc`` (pixel accuracy), in percent.
+
+    From counts over the whole data set, the background class included.
+
+    Args:
+        task: See ``TaskMetric``, as are the arguments not named here.
+        absent: A class found neither in labels nor in predictions scores 0 ('zero', as in the published code, so that
+            tables compare) or is left out of the mean ('skip', as in mmsegmentation).
+        per_class: Also report ``IoU_<class>`` for every class.
+    """
+
+    def __init__(self, task: str, absent: str = 'zero', per_class: bool = False, **kwargs) -> None:
+        super().__init__(task, **kwargs)
+        if absent not in ('zero', 'skip'):
+            raise ValueError(f"IoUMetric takes absent='zero' or 'skip', but got {absent!r}.")
+        self.absent = absent
+        self.per_class = per_class
+
+    def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        return dict(counts=class_counts(prediction, target, valid, self.task.out_channels), count=valid.sum())
+
+    def summarize(self, totals: dict[str, Tensor]) -> dict[str, float]:
+        counts = totals['counts']
+        iou = 100 * iou_per_class(counts)
+        if self.absent == 'zero':
+            iou = iou.nan_to_num(0)
+        correct, _, labelled = counts.double()
+        values = dict(
+            mIoU=iou.nanmean().item(),
+            mAcc=100 * (correct / labelled).nanmean().item(),
+            aAcc=100 * (correct.sum() / labelled.sum()).item(),
+        )
+        if self.per_class:
+            names = self.task.classes or tuple(str(i) for i in range(self.task.out_channels))
+            values.update({f'IoU_{name}': value for name, value in zip(names, iou.tolist(), strict=True)})
+        return values

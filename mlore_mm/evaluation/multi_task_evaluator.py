@@ -1,0 +1,119 @@
+"""Evaluates every task with its own metric and sums up in one table."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MessageHub, MMLogger, print_log
+
+from mlore_mm.evaluation.functional import delta_m
+from mlore_mm.evaluation.report import TaskReport, format_table, without_nan
+from mlore_mm.registry import EVALUATOR, METRICS
+from mlore_mm.tasks import TaskSet
+
+
+@EVALUATOR.register_module()
+class MultiTaskEvaluator(Evaluator):
+    """One metric per task as the task defines it, the multi-task gain, a table in the log, and a JSON file.
+
+    Results are named ``<task>/<metric>``, such as ``depth/RMSE``, and ``delta_m``. To keep the best checkpoint:
+    ``default_hooks=dict(checkpoint=dict(save_best='delta_m', rule='greater'))``.
+
+    Args:
+        tasks: The evaluated tasks or their configs by name, in the order of the table; ``bind_tasks`` writes them. A
+            task without a ``metric`` is left out.
+        metrics: Further metrics, or their configs, that see the same samples.
+        baselines: Headline number by task to compare with, such as those of single-task models. ``delta_m`` is the mean
+            gain in percent over the tasks that have one; baselines of tasks that are not evaluated are not used.
+        out_file: Where the JSON goes; by default ``evaluation.json`` beside the log file of the run, if it has one. A
+            later evaluation overwrites it.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping | None = None,
+        metrics: dict | Sequence = (),
+        baselines: Mapping[str, float] | None = None,
+        out_file: str | None = None,
+    ) -> None:
+        if not tasks:
+            raise ValueError(
+                'MultiTaskEvaluator got no `tasks`. bind_tasks(cfg) writes them, and MultiTaskRunner.from_cfg calls '
+                "it: set runner_type='mlore_mm.MultiTaskRunner', or call bind_tasks yourself."
+            )
+        tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
+        self.tasks = tasks.subset([name for name, task in tasks.items() if task.metric])
+        self.task_metrics = {name: METRICS.build({**task.metric, 'task': name}) for name, task in self.tasks.items()}
+        extra = [metrics] if isinstance(metrics, dict) or not isinstance(metrics, Sequence) else list(metrics)
+        extra = [METRICS.build(metric) if isinstance(metric, dict) else metric for metric in extra]
+        super().__init__([*self.task_metrics.values(), *extra])
+        self.baselines = {name: float(value) for name, value in (baselines or {}).items() if name in self.tasks}
+        if 0 in self.baselines.values():
+            raise ValueError(f'A baseline of 0 leaves no relative gain: baselines={self.baselines}.')
+        self.out_file = out_file
+        self.dataset_meta = {}
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict | None) -> None:
+        """Metrics read task definitions from here; those of this evaluator come first."""
+        meta = dict(dataset_meta or {})
+        meta['tasks'] = {**meta.get('tasks', {}), **self.tasks.to_config()}
+        self._dataset_meta = meta
+        for metric in self.metrics:
+            metric.dataset_meta = meta
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """All metrics and, with baselines, ``delta_m``, from ``size`` images; prints the table and writes the JSON."""
+        results = super().evaluate(size)
+        reports = [self._report(name, results) for name in self.tasks]
+        gains = {report.task.name: report.gain for report in reports if report.gain is not None}
+        if gains:
+            results['delta_m'] = delta_m(gains)
+        if is_main_process():
+            table = format_table(reports, results.get('delta_m'))
+            print_log(f'Evaluation of {size} images\n{table}', logger='current')
+            self._write(reports, results, size)
+        return results
+
+    def _report(self, name: str, results: dict[str, float]) -> TaskReport:
+        task, prefix = self.tasks[name], f'{self.task_metrics[name].prefix}/'
+        metrics = {key.removeprefix(prefix): value for key, value in results.items() if key.startswith(prefix)}
+        if task.headline not in metrics:
+            print_log(
+                f"The headline '{task.headline}' of the task '{name}' is not among its metrics {list(metrics)}. "
+                f'Set `headline` of the task to one of them.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return TaskReport(task, metrics, self.baselines.get(name))
+
+    def _write(self, reports: list[TaskReport], results: dict[str, float], size: int) -> None:
+        path = Path(self.out_file) if self.out_file else _beside_log()
+        if path is None:
+            return
+        content = dict(
+            iteration=MessageHub.get_current_instance().get_info('iter'),
+            images=size,
+            tasks={report.task.name: report.to_dict() for report in reports},
+            delta_m=results.get('delta_m'),
+            results=results,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(without_nan(content), indent=2) + '\n')
+        print_log(f'Wrote {path}', logger='current')
+
+
+def _beside_log() -> Path | None:
+    """``evaluation.json`` in the folder of the current log file, or None where nothing is logged to a file."""
+    for handler in MMLogger.get_current_instance().handlers:
+        if isinstance(handler, logging.FileHandler):
+            folder = Path(handler.baseFilename).parent
+            return folder / 'evaluation.json' if folder.is_dir() else None
+    return None

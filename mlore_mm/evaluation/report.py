@@ -1,0 +1,95 @@
+"""The results of one evaluation as rows, as a table to read and as a dict to store."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlore_mm.evaluation.functional import relative_gain
+from mlore_mm.tasks import Task
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What one task scored.
+
+    Args:
+        task: The definition of the task.
+        metrics: Value by name, without the task's prefix.
+        baseline: What a single-task model or a trivial predictor scores on the headline, if known.
+    """
+
+    task: Task
+    metrics: Mapping[str, float]
+    baseline: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The headline, NaN where the metric does not report it."""
+        return self.metrics.get(self.task.headline, math.nan)
+
+    @property
+    def gain(self) -> float | None:
+        """Percent better than the baseline."""
+        if self.baseline is None:
+            return None
+        return relative_gain(self.value, self.baseline, self.task.higher_is_better)
+
+    def to_dict(self) -> dict:
+        return dict(
+            headline=self.task.headline,
+            value=self.value,
+            unit=self.task.unit,
+            higher_is_better=self.task.higher_is_better,
+            baseline=self.baseline,
+            gain=self.gain,
+            metrics=dict(self.metrics),
+        )
+
+
+def format_table(reports: list[TaskReport], delta_m: float | None = None) -> str:
+    """A row per task: headline with direction and unit, gain over the baseline where there is one, further numbers."""
+    compared = any(report.baseline is not None for report in reports)
+    header = ['task', 'headline', 'value', *(['baseline', 'gain %'] if compared else []), 'more']
+    rows = [_row(report, compared) for report in reports]
+    if delta_m is not None:
+        rows.append(['delta_m', '', '', '', f'{delta_m:+.2f}', ''])
+    return _align([header, *rows], left=(0, 1, len(header) - 1))
+
+
+def format_number(value: float) -> str:
+    """Four digits after the point for small numbers such as metres, two for large ones such as percent."""
+    if value is None:
+        return ''
+    return 'nan' if math.isnan(value) else f'{value:.2f}' if abs(value) >= 10 else f'{value:.4f}'
+
+
+def _row(report: TaskReport, compared: bool) -> list[str]:
+    task = report.task
+    direction = 'up' if task.higher_is_better else 'down'
+    headline = f'{task.headline} ({f"{task.unit}, " if task.unit else ""}{direction})'
+    gain = [format_number(report.baseline), '' if report.gain is None else f'{report.gain:+.2f}'] if compared else []
+    more = [f'{name} {format_number(value)}' for name, value in report.metrics.items() if name != task.headline]
+    return [task.name, headline, format_number(report.value), *gain, '  '.join(more[:_MORE])]
+
+
+_MORE = 6  # further numbers per row; all of them are in the stored results
+
+
+def _align(rows: list[list[str]], left: tuple[int, ...]) -> str:
+    """Rows of cells as text with a rule below the first; columns not named in ``left`` end flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append('  '.join(cells).rstrip())
+    lines.insert(1, '-' * max(map(len, lines)))
+    return '\n'.join(lines)
+
+
+def without_nan(value):
+    """The same nested value with None for NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
