@@ -1,0 +1,5 @@
+"""Encoders of our own; every backbone of mmseg and mmpretrain works as well, by its scope (``mmseg.ResNet``)."""
+
+from .vit import PlainViT
+
+__all__ = ['PlainViT']

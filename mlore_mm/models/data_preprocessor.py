@@ -1,0 +1,81 @@
+"""Batches on the device: channel order, normalisation, padding to one size."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mlore_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class MultiTaskDataPreprocessor(BaseDataPreprocessor):
+    """Stacks uint8 images to a normalised float batch (B, 3, H, W).
+
+    Images travel as bytes and are normalised on the device. Pixels that the pipeline padded (``padding`` of the data
+    sample) are 0 after normalisation, as in the published pipeline. Images of a batch that differ in size are padded
+    at the right and bottom, and their ``padding`` grows accordingly; labels are padded by the segmentor, which knows
+    each task's ignore value.
+
+    Args:
+        mean: Per channel of the network's input (RGB after ``bgr_to_rgb``), 0-255.
+        std: Likewise.
+        bgr_to_rgb: The pipeline's images are BGR, as OpenCV reads them.
+        size_divisor: The batch's height and width are padded to multiples of it.
+        non_blocking: Copy to the device without waiting.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        bgr_to_rgb: bool = True,
+        size_divisor: int = 1,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking)
+        if len(mean) != 3 or len(std) != 3:
+            raise ValueError(f'mean and std need one number per channel, but got {mean} and {std}.')
+        self.bgr_to_rgb, self.size_divisor = bgr_to_rgb, size_divisor
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """``dict(inputs=list or batch of (3, H, W), data_samples=...)`` to the same with a batch of float images."""
+        data = self.cast_data(data)
+        images, samples = list(data['inputs']), data.get('data_samples')
+        height = _round_up(max(x.shape[-2] for x in images), self.size_divisor)
+        width = _round_up(max(x.shape[-1] for x in images), self.size_divisor)
+        batch = []
+        for i, image in enumerate(images):
+            image = self._normalise(image)
+            extra_w, extra_h = width - image.shape[-1], height - image.shape[-2]
+            if samples is not None:
+                left, right, top, bottom = samples[i].get('padding', (0, 0, 0, 0))
+                image = _zero_border(image, left, right, top, bottom)
+                padding = (left, right + extra_w, top, bottom + extra_h)
+                samples[i].set_metainfo(dict(padding=padding, batch_input_shape=(height, width)))
+            batch.append(F.pad(image, (0, extra_w, 0, extra_h)) if extra_w or extra_h else image)
+        return dict(inputs=torch.stack(batch), data_samples=samples)
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        if self.bgr_to_rgb:
+            image = image.flip(0)
+        return (image.float() - self.mean) / self.std
+
+
+def _zero_border(image: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Zeros in the border of a freshly normalised image, in place."""
+    h, w = image.shape[-2:]
+    image[:, :top] = 0
+    image[:, h - bottom :] = 0
+    image[:, :, :left] = 0
+    image[:, :, w - right :] = 0
+    return image
+
+
+def _round_up(value: int, divisor: int) -> int:
+    return math.ceil(value / divisor) * divisor

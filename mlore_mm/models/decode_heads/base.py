@@ -1,0 +1,82 @@
+"""What every multi-task decoder shares: which features it takes, for which tasks."""
+
+from collections.abc import Mapping, Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mlore_mm.tasks import TaskSet, check_task_names
+
+Features = Sequence[Tensor] | Mapping[str, Sequence[Tensor]]
+
+
+class MultiTaskHead(BaseModule):
+    """Base of the decoders. ``forward(feats, tasks)`` returns a :class:`MultiTaskOutput`.
+
+    Args:
+        tasks: The model's tasks in order; the segmentor hands them in.
+        in_channels: Channels of the used levels.
+        in_index: Indices of the used levels in the backbone's output; all of them by default.
+        reference_level: Position within ``in_index`` of the level whose grid all levels are brought to. With strides
+            4, 8, 16, 32 and 2 the decoder works at stride 16.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: ``in_channels`` and ``in_index`` disagree, or ``reference_level`` is not one of the levels.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet | Mapping,
+        in_channels: Sequence[int],
+        in_index: Sequence[int] | None = None,
+        reference_level: int = 0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
+        self.in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
+        self.in_index = list(range(len(self.in_channels))) if in_index is None else list(in_index)
+        if len(self.in_index) != len(self.in_channels):
+            raise ValueError(
+                f'The decode head got in_channels={self.in_channels} for in_index={self.in_index}: '
+                'give one number of channels per used level.'
+            )
+        if not 0 <= reference_level < len(self.in_index):
+            raise ValueError(f'reference_level={reference_level} is not one of the {len(self.in_index)} used levels.')
+        self.reference_level = reference_level
+
+    def active_tasks(self, tasks: Sequence[str] | None) -> list[str]:
+        """The wanted tasks in the model's order, all of them for None."""
+        if tasks is None:
+            return list(self.tasks)
+        wanted = check_task_names(tasks, self.tasks)
+        return [name for name in self.tasks if name in wanted]
+
+    def select(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """The used levels, with a check that the backbone gives what was configured.
+
+        Raises:
+            ValueError: A level is missing or has another number of channels.
+        """
+        if max(self.in_index) >= len(feats):
+            raise ValueError(
+                f'The decode head uses levels in_index={self.in_index}, but the backbone returns {len(feats)}.'
+            )
+        levels = [feats[i] for i in self.in_index]
+        found = [level.shape[1] for level in levels]
+        if found != self.in_channels:
+            raise ValueError(
+                f'The decode head expects in_channels={self.in_channels}, but the backbone returns {found} '
+                f'at in_index={self.in_index}. Set decode_head.in_channels to the latter.'
+            )
+        return levels
+
+    def to_reference(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """All levels on the grid of the reference level (bilinear)."""
+        size = levels[self.reference_level].shape[-2:]
+        return [
+            x if x.shape[-2:] == size else F.interpolate(x, size=size, mode='bilinear', align_corners=False)
+            for x in levels
+        ]

@@ -1,0 +1,99 @@
+"""The MLoRE decoder."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mlore_mm.models.decode_heads.base import Features, MultiTaskHead
+from mlore_mm.models.layers import MLoREBlock, PredictionHead, StageFusion
+from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.registry import MODELS
+from mlore_mm.tasks import TaskSet
+
+BLOCKS_PER_STAGE = 2
+
+
+@MODELS.register_module()
+class MLoREDecodeHead(MultiTaskHead):
+    """Mixture of low-rank experts: two MoE blocks per backbone level, fused over the levels, one head per task.
+
+    Source: MLoRE (Yang et al., CVPR 2024).
+
+    Args:
+        tasks: The model's tasks in order; the segmentor hands them in.
+        in_channels: Channels of the used levels, one per stage.
+        embed_dims: D, divisible by 4.
+        ranks: Ranks of the experts shared by all tasks, in any order.
+        task_rank: Rank of the task-specific expert.
+        top_k: Experts chosen per image and task.
+        pre_softmax: Select, then softmax (True, published for NYUD-v2) or softmax, then select (False).
+        grid: (h, w) of the decoder's feature map at the training size, for the routers' pixel weights.
+        gate: More options of :class:`TopKGate`, such as ``dict(noise='none')``.
+        scale: Upsampling before the last layers; 4 brings stride 16 to stride 4.
+        in_index: Levels taken from the backbone.
+        reference_level: Which of them sets the grid; levels of other strides are resized to it.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet | Mapping,
+        in_channels: Sequence[int],
+        embed_dims: int,
+        ranks: Sequence[int],
+        task_rank: int,
+        top_k: int,
+        grid: tuple[int, int],
+        pre_softmax: bool = False,
+        gate: Mapping | None = None,
+        scale: int = 4,
+        in_index: Sequence[int] | None = None,
+        reference_level: int = 0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(tasks, in_channels, in_index, reference_level, init_cfg)
+        if not 0 < top_k <= len(ranks):
+            raise ValueError(f'top_k={top_k} of {len(ranks)} experts is not possible; check top_k and ranks.')
+        names, stages = list(self.tasks), len(self.in_channels)
+        gate = dict(top_k=top_k, pre_softmax=pre_softmax, **(gate or {}))
+        self.embed_dims = embed_dims
+        self.project = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(
+                MLoREBlock(names, embed_dims, ranks, task_rank, tuple(grid), gate, f'decode_head/stage{s}/block{b}')
+                for b in range(BLOCKS_PER_STAGE)
+            )
+            for s in range(stages)
+        )
+        self.fusion = StageFusion(names, embed_dims, stages)
+        self.heads = nn.ModuleDict(
+            {name: PredictionHead(embed_dims, task.out_channels, scale) for name, task in self.tasks.items()}
+        )
+
+    def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
+        """Levels (B, C_l, h_l, w_l), shared or per task, to logits (B, C_t, scale*h, scale*w) per task."""
+        tasks = self.active_tasks(tasks)
+        projected = self._project(feats, tasks)
+        decoded = [self._run_stage(stage, x, tasks) for stage, x in zip(self.stages, projected)]
+        logits = {}
+        for i, task in enumerate(tasks):
+            fused = self.fusion([stage[i] for stage in decoded], task)
+            logits[task] = self.heads[task](fused)
+        return MultiTaskOutput(logits=logits)
+
+    def _run_stage(self, blocks: nn.ModuleList, x: Tensor, tasks: Sequence[str]) -> Tensor:
+        for block in blocks:
+            x = block(x, tasks)
+        return x
+
+    def _project(self, feats: Features, tasks: Sequence[str]) -> list[Tensor]:
+        """Each stage's features at D channels on one grid: (1, B, D, h, w) shared, or (T, B, D, h, w)."""
+        if isinstance(feats, Mapping):
+            per_task = [self._project_levels(feats[task]) for task in tasks]
+            return [torch.stack(levels) for levels in zip(*per_task)]
+        return [x[None] for x in self._project_levels(feats)]
+
+    def _project_levels(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        levels = self.select(feats)
+        return self.to_reference([conv(x) for conv, x in zip(self.project, levels)])

@@ -1,0 +1,63 @@
+"""The plain decoder: hard sharing, or a single task."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mlore_mm.models.decode_heads.base import Features, MultiTaskHead
+from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.registry import MODELS
+from mlore_mm.tasks import TaskSet
+
+
+@MODELS.register_module()
+class MultiTaskFCNHead(MultiTaskHead):
+    """One ordinary convolutional head per task on shared features; the baseline that delta_m is measured against.
+
+    The levels are brought to one grid and concatenated; each task has Conv3x3, BN, ReLU, Conv1x1 of its own.
+
+    Args:
+        tasks: The model's tasks in order; the segmentor hands them in.
+        in_channels: Channels of the used levels.
+        embed_dims: Width of each task's head.
+        in_index: Levels taken from the backbone.
+        reference_level: Which of them sets the grid.
+        init_cfg: As in mmengine.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet | Mapping,
+        in_channels: Sequence[int],
+        embed_dims: int = 256,
+        in_index: Sequence[int] | None = None,
+        reference_level: int = 0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(tasks, in_channels, in_index, reference_level, init_cfg)
+        width = sum(self.in_channels)
+        self.heads = nn.ModuleDict(
+            {name: self._make_head(width, embed_dims, task.out_channels) for name, task in self.tasks.items()}
+        )
+
+    @staticmethod
+    def _make_head(width: int, embed_dims: int, out_channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(width, embed_dims, 3, padding=1, bias=False),
+            nn.BatchNorm2d(embed_dims),
+            nn.ReLU(),
+            nn.Conv2d(embed_dims, out_channels, 1),
+        )
+
+    def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
+        """Levels (B, C_l, h_l, w_l), shared or per task, to logits (B, C_t, h, w) per task at the reference grid."""
+        tasks = self.active_tasks(tasks)
+        if isinstance(feats, Mapping):
+            joined = {task: self._join(feats[task]) for task in tasks}
+        else:
+            joined = dict.fromkeys(tasks, self._join(feats))
+        return MultiTaskOutput(logits={task: self.heads[task](joined[task]) for task in tasks})
+
+    def _join(self, feats: Sequence[Tensor]) -> Tensor:
+        return torch.cat(self.to_reference(self.select(feats)), dim=1)

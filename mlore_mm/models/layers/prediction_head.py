@@ -1,0 +1,33 @@
+"""The last layers of one task."""
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mlore_mm.models.layers.upsampled_conv import UpsampledConv3x3
+
+
+class PredictionHead(BaseModule):
+    """Upsample bilinearly, Conv3x3, BN, GELU, Conv1x1: (B, D, h, w) to logits (B, C, scale*h, scale*w).
+
+    Source: MLoRE (Yang et al., CVPR 2024), the published code's ``MLPHead``.
+
+    Args:
+        embed_dims: D.
+        out_channels: C of the task.
+        scale: Factor of the upsampling; 4 for features of stride 16.
+    """
+
+    def __init__(self, embed_dims: int, out_channels: int, scale: int = 4) -> None:
+        super().__init__()
+        self.conv = UpsampledConv3x3(embed_dims, embed_dims, scale)
+        self.norm = nn.BatchNorm2d(embed_dims)
+        self.predict = nn.Conv2d(embed_dims, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.predict(F.gelu(self.norm(self.conv(x))))
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        nn.init.trunc_normal_(self.conv.weight, std=0.02)
+        nn.init.zeros_(self.conv.bias)

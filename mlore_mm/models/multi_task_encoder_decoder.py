@@ -1,0 +1,206 @@
+"""The multi-task model: encoder, decoder, criterion, and per-task decoding of predictions."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from torch import Tensor, nn
+
+from mlore_mm.models.inference import slide_inference
+from mlore_mm.models.layers import trace_routing
+from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.registry import MODELS
+from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.tasks import TaskSet, check_task_names
+
+
+@MODELS.register_module()
+class MultiTaskEncoderDecoder(BaseModel):
+    """One network for several dense tasks; what ``EncoderDecoder`` is in mmsegmentation.
+
+    The segmentor owns the loop over tasks: a backbone is called once, or, where it has ``task_conditioned = True``,
+    once per task as ``backbone(x, task_id)``, with the task's position in the model's order.
+
+    Args:
+        backbone: Config of any mmseg or mmpretrain backbone, or of ours.
+        decode_head: Config of a :class:`MultiTaskHead`.
+        tasks: Name to task config, in the order that checkpoints keep. ``bind_tasks`` fills it in from the top level
+            of the config.
+        aux_tasks: Names among ``tasks`` that are supervised, but not predicted.
+        neck: Config of a module between backbone and head.
+        criterion: Config of the criterion.
+        frozen_backbone: Encoder without gradients, in evaluation mode.
+        train_cfg: Kept for configs in mmsegmentation's manner; unused.
+        test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
+            predict.
+        data_preprocessor: Config of :class:`MultiTaskDataPreprocessor`.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: No tasks were handed in, or ``test_cfg`` names an unknown mode or task.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        tasks: Mapping | None = None,
+        aux_tasks: Sequence[str] = (),
+        neck: dict | None = None,
+        criterion: dict | None = None,
+        frozen_backbone: bool = False,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        # Built here and not by mmengine, whose registry needs a default scope to find our class.
+        super().__init__(MODELS.build(data_preprocessor or dict(type='MultiTaskDataPreprocessor')), init_cfg)
+        if not tasks:
+            raise ValueError(
+                'MultiTaskEncoderDecoder got no tasks. Configs hand them over by mlore_mm.tasks.bind_tasks(cfg), which '
+                "runs by itself where the config has runner_type='mlore_mm.MultiTaskRunner'."
+            )
+        self.tasks = TaskSet(tasks)
+        self.aux_tasks = tuple(check_task_names(aux_tasks, self.tasks))
+        self.test_cfg = dict(test_cfg or {})
+        self.eval_tasks = self._checked_test_cfg()
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck) if neck else None
+        self.decode_head = MODELS.build(dict(tasks=self.tasks, **decode_head))
+        self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
+        self.frozen_backbone = frozen_backbone
+        if frozen_backbone:
+            self.backbone.requires_grad_(False)
+            self.backbone.eval()
+
+    def _checked_test_cfg(self) -> list[str]:
+        mode = self.test_cfg.get('mode', 'whole')
+        if mode not in ('whole', 'slide'):
+            raise ValueError(f"test_cfg.mode is 'whole' or 'slide', but got {mode!r}.")
+        default = [name for name in self.tasks if name not in self.aux_tasks]
+        wanted = check_task_names(self.test_cfg.get('tasks') or default, self.tasks)
+        return [name for name in self.tasks if name in wanted]
+
+    # ---- parts ---------------------------------------------------------------------------------------------------
+    def extract_feat(self, inputs: Tensor, tasks: Sequence[str] | None = None):
+        """Images (B, 3, H, W) to a tuple of maps, or to a tuple per task where the backbone is task-conditioned."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_backbone):
+            if getattr(self.backbone, 'task_conditioned', False):
+                order = list(self.tasks)
+                names = order if tasks is None else [name for name in order if name in tasks]
+                feats = {name: self.backbone(inputs, order.index(name)) for name in names}
+            else:
+                feats = self.backbone(inputs)
+        if self.neck is None:
+            return feats
+        return {k: self.neck(v) for k, v in feats.items()} if isinstance(feats, dict) else self.neck(feats)
+
+    def decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
+        """Images to the head's output, for all tasks or the named ones."""
+        return self.decode_head(self.extract_feat(inputs, tasks), tasks)
+
+    def encode_decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Images (B, 3, H, W) to logits (B, C_t, H, W) per task at the size of the input."""
+        logits = self.decode(inputs, tasks).logits
+        return {name: _resize(x, inputs.shape[-2:]) for name, x in logits.items()}
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.frozen_backbone:
+            self.backbone.eval()
+        return self
+
+    # ---- modes ---------------------------------------------------------------------------------------------------
+    def forward(self, inputs: Tensor, data_samples=None, mode: str = 'tensor', tasks: Sequence[str] | None = None):
+        """The three modes of mmengine; ``tasks`` restricts each to the named tasks.
+
+        - 'loss': dict of losses; every key that contains 'loss' is summed by mmengine.
+        - 'predict': the data samples with ``pred``.
+        - 'tensor': logits (B, C_t, H, W) per task.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, tasks)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples, tasks)
+        if mode == 'tensor':
+            return self.encode_decode(inputs, self._names(tasks, self.tasks))
+        raise ValueError(f"mode is 'loss', 'predict' or 'tensor', but got {mode!r}.")
+
+    def loss(self, inputs: Tensor, data_samples: Sequence, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Weighted losses by log key."""
+        tasks = self._names(tasks, self.tasks)
+        with trace_routing() as trace:
+            output = self.decode(inputs, tasks)
+        targets = {name: self._stack_targets(name, data_samples, inputs.shape[-2:]) for name in tasks}
+        return self.criterion(output, targets, trace)
+
+    def predict(self, inputs: Tensor, data_samples: Sequence | None = None, tasks: Sequence[str] | None = None) -> list:
+        """Data samples with ``pred`` at the original size of each image."""
+        samples = data_samples or [MultiTaskDataSample() for _ in inputs]
+        scores = self.predict_scores(inputs, samples, tasks)
+        for sample, maps in zip(samples, scores):
+            sample.pred = PixelData(**{name: self.tasks[name].finalize(x) for name, x in maps.items()})
+        return samples
+
+    def predict_scores(self, inputs: Tensor, data_samples: Sequence, tasks: Sequence[str] | None = None) -> list[dict]:
+        """Per image the scores (C_t, H, W) of each task, in the original image's frame: padding, flip, scale undone."""
+        tasks = self._names(tasks, self.eval_tasks)
+        logits = self.inference(inputs, tasks)
+        return [
+            {name: self._to_original(name, logits[name][i], sample) for name in tasks}
+            for i, sample in enumerate(data_samples)
+        ]
+
+    def inference(self, inputs: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Logits at input size by whole-image or sliding-window inference."""
+        if self.test_cfg.get('mode', 'whole') == 'whole':
+            return self.encode_decode(inputs, tasks)
+        crop, stride = self.test_cfg['crop_size'], self.test_cfg['stride']
+        return slide_inference(lambda window: self.encode_decode(window, tasks), inputs, crop, stride)
+
+    def _names(self, tasks: Sequence[str] | None, default: Sequence[str]) -> list[str]:
+        wanted = list(default) if tasks is None else check_task_names(tasks, self.tasks)
+        return [name for name in self.tasks if name in wanted]
+
+    # ---- labels in, predictions out ------------------------------------------------------------------------------
+    def _stack_targets(self, name: str, samples: Sequence, size: torch.Size) -> Tensor:
+        """(B, C, H, W) labels of one task, padded with its ignore value where the batch was padded."""
+        targets = []
+        for sample in samples:
+            target = sample.gt.get(name)
+            if target is None:
+                raise ValueError(
+                    f"The data sample of {sample.get('img_path', 'an image')} has no label field for task '{name}', "
+                    f'only {sorted(sample.gt.keys())}: the data set and the model were given different tasks.'
+                )
+            pad = (0, size[1] - target.shape[-1], 0, size[0] - target.shape[-2])
+            targets.append(F.pad(target, pad, value=self.tasks[name].ignore_value) if any(pad) else target)
+        return torch.stack(targets)
+
+    def _to_original(self, name: str, logits: Tensor, sample) -> Tensor:
+        task = self.tasks[name]
+        left, right, top, bottom = sample.get('padding', (0, 0, 0, 0))
+        logits = logits[:, top : logits.shape[-2] - bottom, left : logits.shape[-1] - right]
+        if sample.get('flip', False):
+            if sample.get('flip_direction', 'horizontal') != 'horizontal':
+                raise ValueError(f'Only horizontal flips can be undone, but got {sample.flip_direction!r}.')
+            logits = task.hflip_values(logits.flip(-1), channel_axis=-3)
+        scale = sample.get('scale_factor', (1.0, 1.0))
+        logits = _resize(logits[None], sample.get('ori_shape', logits.shape[-2:]))[0]
+        return task.rescale_values(task.activate(logits), 1 / ((scale[0] * scale[1]) ** 0.5))
+
+
+def _resize(x: Tensor, size) -> Tensor:
+    if tuple(x.shape[-2:]) == tuple(size[:2]):
+        return x
+    return F.interpolate(x, size=tuple(size[:2]), mode='bilinear', align_corners=False)
+
+
+def bare_model(model: nn.Module) -> MultiTaskEncoderDecoder:
+    """The model inside wrappers such as DDP and EMA."""
+    while hasattr(model, 'module'):
+        model = model.module
+    return model
