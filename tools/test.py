@@ -8,6 +8,8 @@ Example:
 import argparse
 import sys
 
+from mmengine.dist import is_main_process
+
 from mlore_mm.apis import evaluate_model, load_config
 from mlore_mm.apis.config import add_common_options, set_local_rank, user_errors
 
@@ -41,7 +43,7 @@ def main() -> None:
             tasks=args.tasks,
         )
     for what, folder in (('Logs are', cfg.work_dir), ('Predictions are', args.out), ('Panels are', args.show_dir)):
-        if folder:
+        if folder and is_main_process():
             print(f'{what} in {folder}')
 
 

@@ -7,6 +7,8 @@ Example:
 import argparse
 import sys
 
+from mmengine.dist import is_main_process
+
 from mlore_mm.apis import load_config, train_model
 from mlore_mm.apis.config import add_common_options, set_local_rank, user_errors
 
@@ -41,7 +43,8 @@ def main() -> None:
             validate=not args.no_validate,
             tasks=args.tasks,
         )
-    print(f'Checkpoints and logs are in {cfg.work_dir}')
+    if is_main_process():
+        print(f'Checkpoints and logs are in {cfg.work_dir}')
 
 
 if __name__ == '__main__':

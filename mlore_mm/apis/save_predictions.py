@@ -29,7 +29,7 @@ def save_predictions(sample: MultiTaskDataSample, tasks: TaskSet, out_dir: str |
     for task_name, task in tasks.items():
         if task_name not in sample.pred:
             continue
-        values, suffix = task.to_file(sample.pred[task_name].detach().cpu().float().numpy())
+        values, suffix = task.to_file(sample.pred.get(task_name).detach().cpu().float().numpy())
         files[task_name] = path = Path(out_dir) / task_name / f'{name}{suffix}'
         path.parent.mkdir(parents=True, exist_ok=True)
         if suffix == '.npy':

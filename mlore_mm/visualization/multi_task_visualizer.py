@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.dist import is_main_process
+from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
 from PIL import Image
 from torch import Tensor
@@ -67,8 +68,8 @@ class MultiTaskVisualizer(Visualizer):
         if not (self.dataset_meta or {}).get('tasks'):
             raise ValueError("The visualizer does not know the tasks: set dataset_meta = dict(tasks={'depth': ...}).")
         tasks = TaskSet(self.dataset_meta['tasks'])
-        pred = getattr(data_sample, 'pred', None) if draw_pred and 'pred' in (data_sample or ()) else None
-        gt = data_sample.gt if draw_gt and 'gt' in (data_sample or ()) else None
+        pred = getattr(data_sample, 'pred', None) if draw_pred else None
+        gt = getattr(data_sample, 'gt', None) if draw_gt else None
         panel = draw_tasks(image, tasks, pred, gt, draw_error)
         self.set_image(panel)
         if show:
@@ -83,8 +84,8 @@ class MultiTaskVisualizer(Visualizer):
 def draw_tasks(
     image: np.ndarray,
     tasks: TaskSet,
-    pred: Mapping[str, Tensor] | None = None,
-    gt: Mapping[str, Tensor] | None = None,
+    pred: PixelData | Mapping[str, Tensor] | None = None,
+    gt: PixelData | Mapping[str, Tensor] | None = None,
     draw_error: bool = True,
 ) -> np.ndarray:
     """The panel of one image, (height, width, 3) uint8 RGB.
@@ -101,7 +102,7 @@ def draw_tasks(
         maps = {}
         for caption, source in (('prediction', pred), ('ground truth', gt)):
             if source is not None and name in source:
-                maps[caption] = _array(source[name])
+                maps[caption] = _array(source.get(name))
         if maps:
             columns.append(_task_column(task, maps, draw_error))
     return compose(columns, image.shape[:2])
