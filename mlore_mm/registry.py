@@ -42,5 +42,6 @@ VISUALIZERS = _child('VISUALIZERS', 'visualization')
 VISBACKENDS = _child('VISBACKENDS')
 INFERENCERS = _child('INFERENCERS', 'apis')
 
-# The one registry of our own: kinds of task (see mlore_mm/tasks).
+# The registries of our own: kinds of task (see mlore_mm/tasks), and how label files are read.
 TASKS = Registry('task', scope='mlore_mm', locations=['mlore_mm.tasks'])
+LABEL_READERS = Registry('label reader', scope='mlore_mm', locations=['mlore_mm.datasets'])

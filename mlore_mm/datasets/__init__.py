@@ -1,0 +1,8 @@
+"""Where labels are stored, and how images and labels become model inputs. What labels mean is in ``mlore_mm.tasks``."""
+
+from . import label_readers, transforms
+from .multi_task_dataset import MultiTaskDataset
+from .nyud_v2 import NYUDv2Dataset
+from .pascal_context import PASCALContextDataset
+
+__all__ = ['MultiTaskDataset', 'NYUDv2Dataset', 'PASCALContextDataset', 'label_readers', 'transforms']

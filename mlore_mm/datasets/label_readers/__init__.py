@@ -1,0 +1,19 @@
+"""How the label files of one task become an array: one small registered class per kind of file or rule."""
+
+from .base import LabelReader
+from .mat import ContextEdgeReader, ContextNormalsReader, HumanPartsReader
+from .numeric import NpyReader, ScaledReader, VectorReader
+from .png_maps import IdMapReader, LabelBoundaryReader, MaskReader
+
+__all__ = [
+    'ContextEdgeReader',
+    'ContextNormalsReader',
+    'HumanPartsReader',
+    'IdMapReader',
+    'LabelBoundaryReader',
+    'LabelReader',
+    'MaskReader',
+    'NpyReader',
+    'ScaledReader',
+    'VectorReader',
+]

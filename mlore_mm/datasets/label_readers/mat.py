@@ -1,0 +1,167 @@
+"""Labels of PASCAL-Context in MATLAB files: regions of 459 classes, and parts of people."""
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import scipy.io
+
+from mlore_mm.datasets.label_readers.base import LabelReader
+from mlore_mm.datasets.label_readers.numeric import VectorReader
+from mlore_mm.datasets.pascal_classes import HUMAN_PARTS, NORMALS_CLASSES, PERSON
+from mlore_mm.datasets.thin import thin
+from mlore_mm.registry import LABEL_READERS
+
+_CONTEXT_CLASSES = 459
+
+
+@LABEL_READERS.register_module()
+class ContextEdgeReader(LabelReader):
+    """Boundaries between the regions of a ``LabelMap``: its thinned non-zero Laplacian, 0 or 1; uint8."""
+
+    def __init__(self, *args, suffix: str = '.mat', **kwargs) -> None:
+        super().__init__(*args, suffix=suffix, **kwargs)
+
+    def read(self, path: str) -> np.ndarray:
+        return thin(laplacian(read_label_map(path)) != 0)
+
+
+@LABEL_READERS.register_module()
+class ContextNormalsReader(VectorReader):
+    """Normals in a PNG, kept only where the context class is one whose normals can be trusted.
+
+    The other pixels get the zero vector.
+
+    Args:
+        context_dir: Folder of the ``LabelMap`` files, relative to the root of the data set.
+        context_suffix: Their suffix.
+        class_ids: Context classes whose normals are used; the 170 published ones by default.
+    """
+
+    def __init__(
+        self,
+        *args,
+        context_dir: str,
+        context_suffix: str = '.mat',
+        class_ids: Sequence[int] = tuple(NORMALS_CLASSES),
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.context_dir, self.context_suffix = context_dir, context_suffix
+        self.dropped = np.ones(2**16, dtype=bool)
+        self.dropped[list(class_ids)] = False
+
+    def paths(self, root: str, sample_id: str) -> tuple[str, ...]:
+        context = os.path.join(root, self.context_dir, sample_id + self.context_suffix)
+        return (*super().paths(root, sample_id), context)
+
+    def read(self, path: str, context_path: str) -> np.ndarray:
+        normals, classes = super().read(path), read_label_map(context_path)
+        if classes.shape != normals.shape[:2]:
+            raise ValueError(f'{path} is {normals.shape[:2]} (H, W), but {context_path} is {classes.shape}.')
+        normals[self.dropped.take(classes)] = 0
+        return normals
+
+
+@LABEL_READERS.register_module()
+class HumanPartsReader(LabelReader):
+    """Parts of all persons in a file of PASCAL-Part, 0 where there is none, 1 to 6; uint8.
+
+    Where masks overlap, the later one counts. A file without any person gives zeros.
+
+    Args:
+        parts: Part id of every part name in the files.
+    """
+
+    def __init__(self, *args, suffix: str = '.mat', parts: dict[str, int] = HUMAN_PARTS, **kwargs) -> None:
+        super().__init__(*args, suffix=suffix, **kwargs)
+        self.parts = dict(parts)
+
+    def read(self, path: str) -> np.ndarray:
+        try:
+            objects = _field(load_mat(path, 'anno').ravel()[0], 'objects').ravel()
+            target = np.zeros(_field(objects[0], 'mask').shape, dtype=np.uint8)
+            for thing in objects:
+                parts = _field(thing, 'parts')
+                if _field(thing, 'class_ind').item() == PERSON and parts.size:
+                    self._draw(target, parts.ravel(), path)
+        except (IndexError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f'{path}: `anno` is not the struct of PASCAL-Part, objects with class_ind, mask and parts: {error!r}'
+            ) from error
+        return target
+
+    def _draw(self, target: np.ndarray, parts: np.ndarray, path: str) -> None:
+        for part in parts:
+            name, mask = str(_field(part, 'part_name').item()), _field(part, 'mask')
+            if name not in self.parts:
+                raise ValueError(f"{path} has a person with the part '{name}'; known parts: {sorted(self.parts)}.")
+            if mask.shape != target.shape:
+                raise ValueError(f"{path}: the mask of '{name}' is {mask.shape}, that of the object {target.shape}.")
+            target[mask != 0] = self.parts[name]
+
+
+def _field(struct: np.void, name: str):
+    """A field of a MATLAB struct; KeyError without it, where NumPy's own error would be taken for a bad label."""
+    names = getattr(getattr(struct, 'dtype', None), 'names', None) or ()
+    if name not in names:
+        raise KeyError(f'no field `{name}` in {type(struct).__name__} with {names}')
+    return struct[name]
+
+
+def laplacian(values: np.ndarray) -> np.ndarray:
+    """Sum of the 4 neighbours minus 4 times the pixel, int32; mirrored at the border without repeating it."""
+    mode = 'reflect' if min(values.shape) > 1 else 'edge'
+    padded = np.pad(values.astype(np.int32), 1, mode=mode)
+    centre = padded[1:-1, 1:-1]
+    return padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * centre
+
+
+def read_label_map(path: str) -> np.ndarray:
+    """The context class of every pixel, (H, W) uint16 of 0 to 459 (0 is unlabelled); do not write into it.
+
+    Edges and normals of one image need the same file, so the last one is kept.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise ValueError(f'Cannot read {path}: {error.strerror or error}.') from error
+    return _read_label_map(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read_label_map(path: str, *version: int) -> np.ndarray:
+    label_map = load_mat(path, 'LabelMap')
+    if label_map.ndim != 2 or label_map.dtype.kind not in 'uif':
+        raise ValueError(f'{path}: LabelMap is {label_map.dtype} of shape {label_map.shape}, expected ids, (H, W).')
+    if label_map.size and not (label_map.min() >= 0 and label_map.max() <= _CONTEXT_CLASSES):
+        raise ValueError(f'{path}: LabelMap has ids {label_map.min()} to {label_map.max()}, expected 0 to 459.')
+    label_map = label_map.astype(np.uint16, copy=False)
+    label_map.flags.writeable = False
+    return label_map
+
+
+def load_mat(path: str, variable: str) -> np.ndarray:
+    """One variable of a MATLAB 5 file. SciPy reads it, which runs no code.
+
+    Raises:
+        ValueError: The file is missing or damaged, of another version, or lacks the variable.
+    """
+    try:
+        with open(path, 'rb') as file:
+            major, _ = scipy.io.matlab.matfile_version(file)
+            if major != 1:
+                raise ValueError('it is not in MATLAB 5 format; save it with `-v7` or `-v6`')
+            content = scipy.io.loadmat(file, variable_names=[variable])
+    except OSError as error:
+        raise ValueError(f'Cannot read {path}: {error.strerror or error}.') from error
+    except Exception as error:  # SciPy's reader fails in many ways on damaged files
+        raise ValueError(f'{path} cannot be read as a MATLAB file: {error}.') from error
+    if variable not in content:
+        raise ValueError(f'{path} has no variable `{variable}`; it holds {_variables(path)}.')
+    return content[variable]
+
+
+def _variables(path: str) -> list[str]:
+    return [name for name, _, _ in scipy.io.whosmat(path)]

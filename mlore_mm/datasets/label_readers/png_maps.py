@@ -1,0 +1,101 @@
+"""Labels in PNG files that hold a class id or a yes or no per pixel."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mlore_mm.datasets.image_io import read_png
+from mlore_mm.datasets.label_readers.base import LabelReader, expect_map
+from mlore_mm.registry import LABEL_READERS
+
+IGNORE = 255
+_COLOUR_HINT = 'Labels have to be class ids, not colours; palette files are fine, their indices are the ids.'
+
+
+@LABEL_READERS.register_module()
+class IdMapReader(LabelReader):
+    """Class ids, 0 to 254 after mapping, 255 ignored; uint8.
+
+    Args:
+        offset: Added to every id; -1 where the file counts from 1.
+        ignore: Values of the file that mark pixels without a label, before ``offset``.
+        id_map: Value in the file to id, for files that are numbered otherwise. Values it does not name are errors
+            unless they are in ``ignore``. Replaces ``offset``.
+    """
+
+    def __init__(
+        self,
+        *args,
+        offset: int = 0,
+        ignore: Sequence[int] = (IGNORE,),
+        id_map: Mapping[int, int] | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        values = np.arange(2**16) if id_map is None else np.array(list(id_map), dtype=np.int64)
+        ids = values + offset if id_map is None else np.array(list(id_map.values()), dtype=np.int64)
+        known = (ids >= 0) & (ids < IGNORE)
+        self.table = np.full(2**16, -1, dtype=np.int16)  # -1 marks a value that means nothing here
+        self.table[values[known]] = ids[known]
+        self.table[list(ignore)] = IGNORE
+
+    def read(self, path: str) -> np.ndarray:
+        values = read_ids(path)
+        ids = self.table.take(values)
+        if ids.size and ids.min() < 0:
+            raise ValueError(
+                f'{path} holds the values {np.unique(values[ids < 0])[:8].tolist()}, which stand for no class here. '
+                f'Check `offset`, `ignore` and `id_map` of its reader, or the file.'
+            )
+        return ids.astype(np.uint8)
+
+
+@LABEL_READERS.register_module()
+class MaskReader(LabelReader):
+    """Yes or no: 1 where the grey value over 255 exceeds ``threshold``, else 0; uint8."""
+
+    def __init__(self, *args, threshold: float = 0.5, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.threshold = threshold
+
+    def read(self, path: str) -> np.ndarray:
+        values = expect_map(read_png(path), path, _COLOUR_HINT)
+        if values.dtype != np.uint8:
+            raise ValueError(f'{path} is {values.dtype}, expected an 8-bit greyscale PNG.')
+        # v / 255 > t for whole numbers v, without leaving uint8
+        return (values > np.floor(self.threshold * 255)).view(np.uint8)
+
+
+@LABEL_READERS.register_module()
+class LabelBoundaryReader(LabelReader):
+    """Boundaries of a class map: 1 where one of the 4 neighbours has another class; uint8.
+
+    Pixels without a label get 255, and a change to such a pixel is no boundary.
+
+    Args:
+        ignore: Values of the file that mark pixels without a label.
+    """
+
+    def __init__(self, *args, ignore: Sequence[int] = (IGNORE,), **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.ignore = tuple(ignore)
+
+    def read(self, path: str) -> np.ndarray:
+        return label_boundaries(read_ids(path), self.ignore)
+
+
+def label_boundaries(ids: np.ndarray, ignore: Sequence[int] = (IGNORE,)) -> np.ndarray:
+    """(H, W) ids to uint8: 1 at a change between 4-neighbours with a label, 0 elsewhere, 255 without a label."""
+    labelled = ~np.isin(ids, ignore)
+    edge = np.zeros(ids.shape, dtype=np.uint8)
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        change = (ids[here] != ids[there]) & labelled[here] & labelled[there]
+        edge[here] |= change
+        edge[there] |= change
+    edge[~labelled] = IGNORE
+    return edge
+
+
+def read_ids(path: str) -> np.ndarray:
+    """A PNG of whole numbers as (H, W) uint8 or uint16."""
+    return expect_map(read_png(path), path, _COLOUR_HINT)

@@ -1,0 +1,22 @@
+"""Steps from files to model inputs; every rule about labels is asked of ``results['tasks']``."""
+
+from .crop import MultiTaskRandomCrop
+from .flip import MultiTaskRandomFlip
+from .formatting import MarkIgnore, PackMultiTaskInputs
+from .loading import LoadMultiTaskImage, LoadMultiTaskLabels
+from .pad import CentrePad
+from .photometric import PhotoMetricDistortion
+from .scale import MultiTaskRandomScale, MultiTaskResize
+
+__all__ = [
+    'CentrePad',
+    'LoadMultiTaskImage',
+    'LoadMultiTaskLabels',
+    'MarkIgnore',
+    'MultiTaskRandomCrop',
+    'MultiTaskRandomFlip',
+    'MultiTaskRandomScale',
+    'MultiTaskResize',
+    'PackMultiTaskInputs',
+    'PhotoMetricDistortion',
+]

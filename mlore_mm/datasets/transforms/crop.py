@@ -1,0 +1,69 @@
+"""Cut a window out of an image and its labels."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+
+from mlore_mm.registry import TRANSFORMS
+from mlore_mm.tasks import ClassMap
+
+_TRIES = 10
+
+
+@TRANSFORMS.register_module()
+class MultiTaskRandomCrop(BaseTransform):
+    """Cut a window of ``crop_size`` at a random place; sides that are shorter stay whole.
+
+    Another window is drawn, up to 10 times, while one class covers too much of the labelled pixels.
+
+    Args:
+        crop_size: (H, W).
+        cat_max_ratio: Largest share of one class; 1 takes the first window.
+        task: The task whose classes are counted; the first class map of the task set by default. Without one, the
+            first window is taken.
+    """
+
+    def __init__(self, crop_size: tuple[int, int], cat_max_ratio: float = 0.75, task: str | None = None) -> None:
+        if min(crop_size) < 1 or not 0 < cat_max_ratio <= 1:
+            raise ValueError(f'Cannot crop to {tuple(crop_size)} with cat_max_ratio={cat_max_ratio}.')
+        self.crop_size, self.cat_max_ratio, self.task = tuple(crop_size), cat_max_ratio, task
+
+    def transform(self, results: dict) -> dict:
+        window = self.draw(results)
+        results['img'] = results['img'][window]
+        results['img_shape'] = results['img'].shape[:2]
+        for name, target in results['targets'].items():
+            results['targets'][name] = target[window]
+        return results
+
+    @cache_randomness
+    def draw(self, results: dict) -> tuple[slice, slice]:
+        shape = results['img'].shape[:2]
+        window = self._draw_window(shape)
+        counted = self._counted_task(results['tasks']) if self.cat_max_ratio < 1 else None
+        if counted is None:
+            return window
+        ids, ignore = results['targets'][counted], int(results['tasks'][counted].ignore_value)
+        for _ in range(_TRIES):
+            if _largest_share(ids[window], ignore) < self.cat_max_ratio:
+                break
+            window = self._draw_window(shape)
+        return window
+
+    def _draw_window(self, shape: tuple[int, int]) -> tuple[slice, slice]:
+        margins = (max(side - crop, 0) for side, crop in zip(shape, self.crop_size, strict=True))
+        starts = [np.random.randint(0, margin + 1) for margin in margins]  # noqa: NPY002
+        return tuple(slice(start, start + crop) for start, crop in zip(starts, self.crop_size, strict=True))
+
+    def _counted_task(self, tasks) -> str | None:
+        if self.task is not None:
+            return self.task if self.task in tasks else None
+        return next((name for name, task in tasks.items() if isinstance(task, ClassMap)), None)
+
+
+def _largest_share(ids: np.ndarray, ignore: int) -> float:
+    """Share of the most frequent class among pixels with a label; 1 where there is none."""
+    counts = np.bincount(ids.ravel(), minlength=ignore + 1)
+    counts[ignore] = 0
+    total = counts.sum()
+    return counts.max() / total if total else 1.0

@@ -1,0 +1,91 @@
+"""Read the image and the labels of a sample."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mlore_mm.datasets.image_io import read_image
+from mlore_mm.registry import TRANSFORMS
+from mlore_mm.tasks import Task
+
+
+@TRANSFORMS.register_module()
+class LoadMultiTaskImage(BaseTransform):
+    """Read ``img_path`` into ``img``, (H, W, 3) uint8 BGR, and set ``ori_shape`` and ``img_shape``, (H, W).
+
+    Unlike mmcv's ``LoadImageFromFile`` it refuses a truncated file, and does not turn the image by its EXIF tag,
+    because the labels are not turned either.
+    """
+
+    def transform(self, results: dict) -> dict:
+        image = read_image(results['img_path'])
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadMultiTaskLabels(BaseTransform):
+    """Read the label of every task into ``targets``, a dict of arrays (H, W) or (H, W, C) at ``ori_shape``.
+
+    A task without a label gets its empty target. In a training pipeline this stands right after loading the image; in
+    a test pipeline after padding, so that labels keep the size of the original image.
+
+    Args:
+        check_values: Let the task check the values. It costs about 1% of a pipeline's time.
+
+    Raises:
+        ValueError: Naming the file: it is missing or unreadable, its size is not the image's, it has another number
+            of channels, or values that mean nothing.
+    """
+
+    def __init__(self, check_values: bool = True) -> None:
+        self.check_values = check_values
+
+    def transform(self, results: dict) -> dict:
+        height, width = results['ori_shape'][:2]
+        targets = {}
+        for name, task in results['tasks'].items():
+            files = results['label_files'].get(name)
+            if files is None:
+                targets[name] = task.empty_target(height, width)
+                continue
+            reader, paths = files
+            target = reader.read(*paths)
+            _check_shape(target, task, (height, width), paths[0], results['img_path'])
+            targets[name] = self._finish(target, task, paths[0])
+        results['targets'] = targets
+        return results
+
+    def _finish(self, target: np.ndarray, task: Task, path: str) -> np.ndarray:
+        target = _cast(target, task, path)
+        problem = task.check_values(target) if self.check_values else None
+        if problem:
+            raise ValueError(f"Label of task '{task.name}' in {path}: {problem}.")
+        return target
+
+
+def _check_shape(target: np.ndarray, task: Task, size: tuple[int, int], path: str, img_path: str) -> None:
+    if target.shape[:2] != size:
+        raise ValueError(
+            f"Label of task '{task.name}' in {path} is {target.shape[0]}x{target.shape[1]} (HxW), but its image "
+            f'{img_path} is {size[0]}x{size[1]}. They have to agree.'
+        )
+    channels = 1 if target.ndim == 2 else target.shape[2]
+    if channels != task.target_channels:
+        raise ValueError(
+            f"Label of task '{task.name}' in {path} has {channels} channels, expected {task.target_channels}."
+        )
+
+
+def _cast(target: np.ndarray, task: Task, path: str) -> np.ndarray:
+    """To the task's dtype. Bytes stay bytes until packing: they are quicker to move than floats."""
+    if target.dtype in (np.uint8, task.dtype):
+        return target
+    with np.errstate(invalid='ignore'):
+        cast = target.astype(task.dtype)
+    if cast.dtype.kind in 'iu' and not np.array_equal(cast, target):
+        raise ValueError(
+            f"Label of task '{task.name}' in {path} holds {target.dtype} numbers from {target.min()} to "
+            f'{target.max()}, expected whole numbers that fit {task.dtype}.'
+        )
+    return cast

@@ -1,0 +1,95 @@
+"""Change the size of an image and its labels."""
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+
+from mlore_mm.registry import TRANSFORMS
+from mlore_mm.tasks import Task
+
+_INTERPOLATION = {'nearest': cv2.INTER_NEAREST, 'bilinear': cv2.INTER_LINEAR}
+_MAX_SIDE = 32766  # OpenCV's limit for resizing
+
+
+@TRANSFORMS.register_module()
+class MultiTaskRandomScale(BaseTransform):
+    """Scale the image bilinearly and each label by its task's rule, by a factor drawn evenly from a range.
+
+    The new size is rounded down. Image values are interpolated in float and cut to whole numbers, as published.
+
+    Args:
+        ratio_range: Lowest and highest factor; twice the same number for a fixed one.
+        image_dtype: 'uint8', or 'float32' to keep the fractions. Fractions are lost in the photometric distortion
+            anyway, so this matters only to pipelines without it.
+    """
+
+    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), image_dtype: str = 'uint8') -> None:
+        low, high = ratio_range
+        if not 0 < low <= high:
+            raise ValueError(f'ratio_range needs 0 < low <= high, but is {tuple(ratio_range)}.')
+        if image_dtype not in ('uint8', 'float32'):
+            raise ValueError(f"image_dtype has to be 'uint8' or 'float32', but is {image_dtype!r}.")
+        self.ratio_range, self.image_dtype = (low, high), image_dtype
+
+    @cache_randomness
+    def draw(self) -> float:
+        return np.random.uniform(*self.ratio_range)  # noqa: NPY002  (mmengine seeds the global generator)
+
+    def transform(self, results: dict) -> dict:
+        scale = self.draw()
+        if scale == 1:
+            return results
+        height, width = results['img'].shape[:2]
+        size = (max(int(height * scale), 1), max(int(width * scale), 1))
+        return resize_sample(results, size, scale, self.image_dtype)
+
+
+@TRANSFORMS.register_module()
+class MultiTaskResize(BaseTransform):
+    """Resize the image, and the labels that are loaded by then, to a fixed size.
+
+    Args:
+        size: (H, W) to reach.
+        keep_ratio: Keep the aspect ratio, so that the image just fits into ``size``. Otherwise both sides are met, and
+            the scale that the tasks hear of (depth is divided by it) is the geometric mean of both.
+        image_dtype: See :class:`MultiTaskRandomScale`.
+    """
+
+    def __init__(self, size: tuple[int, int], keep_ratio: bool = True, image_dtype: str = 'uint8') -> None:
+        self.size, self.keep_ratio, self.image_dtype = tuple(size), keep_ratio, image_dtype
+
+    def transform(self, results: dict) -> dict:
+        height, width = results['img'].shape[:2]
+        down, across = self.size[0] / height, self.size[1] / width
+        if self.keep_ratio:
+            down = across = min(down, across)
+        size = (max(round(height * down), 1), max(round(width * across), 1))
+        return resize_sample(results, size, (down * across) ** 0.5, self.image_dtype)
+
+
+def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtype: str = 'uint8') -> dict:
+    """Resize image and targets to ``size`` (H, W), and tell the tasks that the image grew by ``scale``.
+
+    ``scale_factor`` (w, h) in the results is multiplied by the change.
+    """
+    image, tasks = results['img'], results['tasks']
+    height, width = image.shape[:2]
+    if max(size) > _MAX_SIDE:
+        raise ValueError(
+            f'{results.get("img_path")} of {height}x{width} would become {size[0]}x{size[1]}, which is '
+            f'too large to resize. Lower the scale or split the image.'
+        )
+    resized = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    results['img'] = resized.astype(image_dtype, copy=False)
+    for name, target in results.get('targets', {}).items():
+        results['targets'][name] = _resize_target(target, tasks[name], size, scale)
+    before = results.get('scale_factor', (1.0, 1.0))
+    results['scale_factor'] = (before[0] * size[1] / width, before[1] * size[0] / height)
+    results['img_shape'] = size
+    return results
+
+
+def _resize_target(target: np.ndarray, task: Task, size: tuple[int, int], scale: float) -> np.ndarray:
+    resized = cv2.resize(target, size[::-1], interpolation=_INTERPOLATION[task.interpolation])
+    return task.rescale_values(resized, scale)
