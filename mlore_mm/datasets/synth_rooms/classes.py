@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..pascal_classes import HUMAN_PARTS
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -13,13 +15,11 @@ class Kind:
         nyud: 1-40 as in the NYUD-v2 segmentation files, where 0 is unlabelled.
         voc: 0-20 as in PASCAL VOC, where 0 is background.
         context: 1-459 as in the PASCAL-Context ``LabelMap``.
-        voc_name: Name in PASCAL VOC, '' for background.
     """
 
     nyud: int
     voc: int
     context: int
-    voc_name: str = ''
 
 
 KINDS = {
@@ -34,17 +34,14 @@ KINDS = {
     'bed': Kind(4, 0, 18),
     'lamp': Kind(35, 0, 232),
     'bin': Kind(40, 0, 43),
-    'chair': Kind(5, 9, 72, 'chair'),
-    'table': Kind(7, 11, 397, 'diningtable'),
-    'sofa': Kind(6, 18, 368, 'sofa'),
-    'tv': Kind(25, 20, 427, 'tvmonitor'),
-    'plant': Kind(40, 16, 308, 'pottedplant'),
-    'bottle': Kind(40, 5, 34, 'bottle'),
-    'person': Kind(31, 15, 284, 'person'),
+    'chair': Kind(5, 9, 72),
+    'table': Kind(7, 11, 397),
+    'sofa': Kind(6, 18, 368),
+    'tv': Kind(25, 20, 427),
+    'plant': Kind(40, 16, 308),
+    'bottle': Kind(40, 5, 34),
+    'person': Kind(31, 15, 284),
 }
 
-# The order is that of the part ids in a rendered view, which start at 1.
-PART_NAMES = (
-    *('hair', 'head', 'lear', 'rear', 'lebrow', 'rebrow', 'leye', 'reye', 'mouth', 'nose', 'neck', 'torso'),
-    *('luarm', 'llarm', 'lhand', 'ruarm', 'rlarm', 'rhand', 'luleg', 'llleg', 'lfoot', 'ruleg', 'rlleg', 'rfoot'),
-)
+# The order is that of the part numbers in a rendered view, which start at 1.
+PART_NAMES = tuple(HUMAN_PARTS)

@@ -154,9 +154,10 @@ def plant(rng: np.random.Generator) -> Thing:
     clay = Material('plain', shades(tint(rng, 0.045, 0.65, 0.7)))
     green = Material('leaves', (tint(rng, 0.3, 0.75, 0.35), tint(rng, 0.27, 0.7, 0.6)), scale=0.06, seed=number(rng))
     shapes = [rod((0, 0, 0), (0, 0.3 * scale, 0), 0.12 * scale, 0.17 * scale, clay)]
+    shapes.append(rod((0, 0.28 * scale, 0), (0, 0.75 * scale, 0), 0.02, 0.015, Material('wood', WOOD)))
     for _ in range(rng.integers(5, 9)):
-        x, z = rng.uniform(-0.17, 0.17, 2) * scale
-        leaf = ball((x, rng.uniform(0.42, 0.95) * scale, z), rng.uniform(0.1, 0.2, 3) * scale, green)
+        x, z = rng.uniform(-0.15, 0.15, 2) * scale
+        leaf = ball((x, rng.uniform(0.42, 0.9) * scale, z), rng.uniform(0.1, 0.2, 3) * scale, green)
         shapes.append(leaf)
     return Thing('plant', tuple(shapes), (0.6 * scale, 1.05 * scale, 0.6 * scale))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ..pascal_classes import VOC_CLASSES
 from .classes import KINDS, PART_NAMES
 from .render import View
 
@@ -30,14 +31,14 @@ def saliency(view: View, person_share: float = 0.005) -> np.ndarray:
 
     The rule: every person that covers ``person_share`` of the image; without one, the single thing, windows and doors
     apart, with the largest area when pixels are weighted by closeness to the image centre (a Gaussian with a standard
-    deviation of a quarter of the image's height and width).
+    deviation of 0.18 of the image's height and width).
     """
     height, width = view.instance.shape
     areas = np.bincount(view.instance.ravel(), minlength=len(view.kinds))
     people = [i for i, kind in enumerate(view.kinds) if kind == 'person' and areas[i] >= person_share * height * width]
     if not people:
         y, x = np.mgrid[:height, :width] + 0.5
-        weight = np.exp(-8 * ((y / height - 0.5) ** 2 + (x / width - 0.5) ** 2))
+        weight = np.exp(-((y / height - 0.5) ** 2 + (x / width - 0.5) ** 2) / (2 * 0.18**2))
         scores = np.bincount(view.instance.ravel(), weight.ravel(), len(view.kinds))
         scores[[kind in NOT_SALIENT for kind in view.kinds]] = 0
         people = [int(scores.argmax())] if scores.max() > 0 else []
@@ -60,12 +61,12 @@ def annotation(view: View, name: str) -> tuple[dict, list[int]]:
     """
     objects, classes = [], []
     for instance, kind in enumerate(view.kinds):
-        mask, entry = view.instance == instance, KINDS[kind]
-        if not entry.voc or not mask.any():
+        mask, voc = view.instance == instance, KINDS[kind].voc
+        if not voc or not mask.any():
             continue
         seen = np.unique(view.part[mask])
         parts = [(PART_NAMES[p - 1], (mask & (view.part == p)).astype(np.uint8)) for p in seen if p]
         parts = _records(parts, ('part_name', 'mask'))
-        objects.append((entry.voc_name, np.uint8(entry.voc), mask.astype(np.uint8), parts))
-        classes.append(entry.voc)
+        objects.append((VOC_CLASSES[voc], np.uint8(voc), mask.astype(np.uint8), parts))
+        classes.append(voc)
     return {'imname': name, 'objects': _records(objects, ('class', 'class_ind', 'mask', 'parts'))}, classes

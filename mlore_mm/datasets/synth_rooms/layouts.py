@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def _save(array: np.ndarray, path: Path, **kwargs) -> None:
 def _write_lines(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def _save_mat(content: dict, path: Path) -> None:
+    """A MATLAB file without the date of writing in its 116 bytes of header text, so that equal data are equal files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    savemat(buffer, content, do_compression=True)
+    path.write_bytes(b'MATLAB 5.0 MAT-file, SynthRooms'.ljust(116) + buffer.getvalue()[116:])
 
 
 class NYUDLayout:
@@ -69,12 +78,9 @@ class PASCALLayout:
         _save(view.labels('voc').astype(np.uint8), root / 'semseg' / semseg / f'{name}.png')
         _save(encode_normals(view.normals), root / 'normals_distill' / f'{name}.png')
         _save(saliency(view), root / 'sal_distill' / f'{name}.png')
-        for folder in ('human_parts', 'pascal-context/trainval'):
-            (root / folder).mkdir(parents=True, exist_ok=True)
         anno, classes = annotation(view, name)
-        savemat(root / 'human_parts' / f'{name}.mat', {'anno': anno}, do_compression=True)
-        context = {'LabelMap': view.labels('context')}
-        savemat(root / 'pascal-context' / 'trainval' / f'{name}.mat', context, do_compression=True)
+        _save_mat({'anno': anno}, root / 'human_parts' / f'{name}.mat')
+        _save_mat({'LabelMap': view.labels('context')}, root / 'pascal-context' / 'trainval' / f'{name}.mat')
         return classes
 
     @staticmethod

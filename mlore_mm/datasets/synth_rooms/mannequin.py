@@ -77,7 +77,7 @@ def head(wear: dict[str, Material], long_hair: bool) -> list[Shape]:
         shapes.append(ball((s * 0.031, y + 0.02, 0.092), (0.015, 0.01, 0.01), wear['eye'], part=side + 'eye'))
         shapes.append(ball((s * 0.031, y + 0.042, 0.09), (0.02, 0.006, 0.01), wear['hair'], part=side + 'ebrow'))
         shapes.append(ball((s * 0.082, y - 0.005, 0.0), (0.014, 0.03, 0.02), skin, part=side + 'ear'))
-    return shapes
+    return [replace(s, shadow=s.part in ('neck', 'head', 'hair')) for s in shapes]
 
 
 def arm(side: str, angles: tuple, wear: dict[str, Material], short_sleeves: bool) -> list[Shape]:

@@ -1,4 +1,7 @@
-"""Sampling a furnished room with a camera and lights. Metres, y up; the floor is the rectangle (0, 0) to (width, depth)."""
+"""Sampling a furnished room with a camera and lights.
+
+Metres, y up; the floor is the rectangle from (0, 0) to (width, depth) in x and z.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ class Light:
 
 @dataclass
 class Scene:
-    """A room: its size (width, height, depth), materials of the 'wall', 'floor' and 'ceiling', things, camera, lights."""
+    """A room: its size (width, height, depth), materials of 'wall', 'floor' and 'ceiling', and what is in it."""
 
     size: np.ndarray
     materials: dict[str, Material]
