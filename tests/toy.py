@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 from mmengine.dist import broadcast_object_list, collect_results
 from mmengine.evaluator import Evaluator
 from mmengine.model import BaseModel
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 from mlore_mm.registry import DATASETS, EVALUATOR, MODELS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
+from tests.shared import REPO
 
 SIZE = (12, 16)
 
@@ -26,13 +28,42 @@ def write_images(folder: Path, count: int) -> None:
         Image.fromarray(generator.integers(0, 255, (*SIZE, 3), dtype=np.uint8)).save(folder / f'{i:03d}.png')
 
 
+CONFIG = """
+_base_ = ['{repo}/configs/_base_/schedules/adam_40k.py', '{repo}/configs/_base_/default_runtime.py']
+custom_imports = dict(imports=['mlore_mm', 'tests.toy'], allow_failed_imports=False)
+tasks = dict(
+    semseg=dict(type='SemSeg', out_channels=2, classes=('dark', 'red')),
+    depth=dict(type='Depth'),
+    normals=dict(type='SurfaceNormals'),
+)
+model = dict(type='ToyModel')
+dataset = dict(type='ToyDataset', data_root='{images}')
+train_dataloader = dict(batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dataset)
+val_dataloader = dict(batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='ToyEvaluator', metrics=[])
+test_evaluator = val_evaluator
+train_cfg = dict(max_iters=4, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=2))
+randomness = dict(seed=0)
+"""
+
+
+def write_config(folder: Path, images: int = 3, more: str = '') -> str:
+    """A config that trains the toy model for four steps on random images; its path."""
+    write_images(folder / 'images', images)
+    path = folder / 'toy.py'
+    path.write_text(CONFIG.format(repo=REPO.as_posix(), images=(folder / 'images').as_posix()) + more)
+    return str(path)
+
+
 @DATASETS.register_module()
 class ToyDataset(Dataset):
     """Every PNG of a folder; the label of each task is the image's red channel in 0..1, its first channel at least."""
 
     def __init__(self, data_root: str, metainfo: dict) -> None:
         self.files = sorted(Path(data_root).glob('*.png'))
-        self.metainfo = metainfo
+        self.metainfo = ConfigDict(metainfo).to_dict()  # plain, as checkpoints are read with weights_only=True
 
     def __len__(self) -> int:
         return len(self.files)
