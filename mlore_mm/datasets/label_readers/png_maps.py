@@ -6,6 +6,7 @@ import numpy as np
 
 from mlore_mm.datasets.image_io import read_png
 from mlore_mm.datasets.label_readers.base import LabelReader, expect_map
+from mlore_mm.datasets.thin import thin
 from mlore_mm.registry import LABEL_READERS
 
 IGNORE = 255
@@ -72,16 +73,20 @@ class LabelBoundaryReader(LabelReader):
 
     Pixels without a label get 255, and a change to such a pixel is no boundary.
 
+    Both sides of a change are marked, so lines are two pixels wide.
+
     Args:
         ignore: Values of the file that mark pixels without a label.
+        thin_lines: Thin the lines to one pixel, as the boundary score wants them.
     """
 
-    def __init__(self, *args, ignore: Sequence[int] = (IGNORE,), **kwargs) -> None:
+    def __init__(self, *args, ignore: Sequence[int] = (IGNORE,), thin_lines: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.ignore = tuple(ignore)
+        self.ignore, self.thin_lines = tuple(ignore), thin_lines
 
     def read(self, path: str) -> np.ndarray:
-        return label_boundaries(read_ids(path), self.ignore)
+        edge = label_boundaries(read_ids(path), self.ignore)
+        return np.where(edge == IGNORE, IGNORE, thin(edge == 1)).astype(np.uint8) if self.thin_lines else edge
 
 
 def label_boundaries(ids: np.ndarray, ignore: Sequence[int] = (IGNORE,)) -> np.ndarray:
