@@ -14,6 +14,9 @@ class BuildWithMim(build_py):
     """Adds ``mlore_mm/.mim``: a copy in what is built, links in the source tree for an editable install."""
 
     def run(self):
+        if not self.editable_mode:
+            # A folder of an earlier build may hold modules that are gone from the sources.
+            shutil.rmtree(Path(self.build_lib) / 'mlore_mm', ignore_errors=True)
         super().run()
         if self.editable_mode:
             self._place(ROOT / 'mlore_mm' / '.mim', link=True)
