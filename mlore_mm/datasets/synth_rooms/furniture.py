@@ -190,3 +190,32 @@ def bin_(rng: np.random.Generator) -> Thing:
     dark = Material('plain', ((0.08, 0.08, 0.09), (0.05, 0.05, 0.05)))
     shapes = [rod((0, 0, 0), (0, h, 0), r * 0.8, r, grey), rod((0, h, 0), (0, h + 0.004, 0), r * 0.92, r * 0.92, dark)]
     return Thing('bin', tuple(shapes), (2 * r, h, 2 * r))
+
+
+def window(rng: np.random.Generator) -> Thing:
+    """Bright sky and greenery behind white bars; the origin of things on a wall is their middle."""
+    w, h = rng.uniform(0.9, 1.6), rng.uniform(0.9, 1.2)
+    sky = Material('panes', ((0.95, 0.95, 0.93), tint(rng, 0.57, 0.45, 0.95)), seed=number(rng), emit=0.8)
+    return Thing('window', (box((0, 0, 0), (w, h, 0.06), sky, shadow=False),), (w, h, 0.06))
+
+
+def door(rng: np.random.Generator) -> Thing:
+    """A dull red-brown panelled leaf in a pale frame."""
+    w, h = rng.uniform(0.8, 0.95), rng.uniform(1.95, 2.1)
+    leaf = Material('panel', shades(tint(rng, 0.04, 0.35, 0.45, 0.02), 0.8), scale=w / 2, seed=number(rng))
+    frame = Material('plain', ((0.85, 0.84, 0.8), (0.75, 0.74, 0.7)))
+    knob = Material('plain', ((0.8, 0.7, 0.35), (0.6, 0.5, 0.2)))
+    shapes = (
+        box((0, 0, -0.01), (w + 0.14, h + 0.07, 0.05), frame),
+        box((0, -0.035, 0.0), (w, h, 0.06), leaf),
+        ball((w * 0.4, -0.05, 0.06), 0.035, knob),
+    )
+    return Thing('door', shapes, (w + 0.14, h + 0.07, 0.07))
+
+
+def picture(rng: np.random.Generator) -> Thing:
+    """An abstract painting with a pale mount in a dark frame."""
+    w, h = rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.7)
+    colours = [(0.12, 0.09, 0.08), *(tint(rng, rng.random(), 0.45, 0.7) for _ in range(4))]
+    canvas = Material('art', tuple(colours), seed=number(rng))
+    return Thing('picture', (box((0, 0, 0), (w, h, 0.04), canvas, shadow=False),), (w, h, 0.04))

@@ -12,7 +12,8 @@ import numpy as np
 from . import furniture as fur
 from .furniture import Thing, number, shades, tint
 from .mannequin import mannequin
-from .shapes import Material, box, turn
+from .planner import Planner
+from .shapes import Material, turn
 
 WALL_THINGS = {'bed': 1.0, 'sofa': 1.2, 'cabinet': 1.2, 'bookshelf': 0.9, 'plant': 0.6, 'lamp': 0.5, 'chair': 0.5}
 OPEN_THINGS = {'chair': 1.0, 'plant': 0.3, 'bin': 0.4, 'lamp': 0.3}
@@ -75,100 +76,6 @@ class Scene:
     things: list[Thing] = field(default_factory=list)
     camera: Camera | None = None
     lights: list[Light] = field(default_factory=list)
-
-
-class Planner:
-    """Keeps track of what is taken, on the floor and along the walls, while a room is being furnished."""
-
-    def __init__(self, rng: np.random.Generator, size: np.ndarray) -> None:
-        self.rng, self.size = rng, size
-        self.floor: list[tuple[float, float, float, float]] = []
-        self.walls: list[tuple[int, float, float, float, float]] = []
-
-    def free(self, x: float, z: float, hx: float, hz: float, gap: float = 0.06) -> bool:
-        """Whether a rectangle lies inside the room and clear of all others."""
-        if min(x - hx, z - hz) < 0 or x + hx > self.size[0] or z + hz > self.size[2]:
-            return False
-        return all(abs(x - a) > hx + c + gap or abs(z - b) > hz + d + gap for a, b, c, d in self.floor)
-
-    def wall_length(self, wall: int) -> float:
-        return self.size[0] if wall in (0, 2) else self.size[2]
-
-    def on_wall(self, wall: int, along: float, out: float, height: float) -> tuple[float, np.ndarray]:
-        """Yaw and position of something on wall 0-3, ``along`` metres from its start, facing the room."""
-        width, _, depth = self.size
-        spots = ((along, out), (width - out, along), (along, depth - out), (out, along))
-        x, z = spots[wall]
-        return (0.0, -np.pi / 2, np.pi, np.pi / 2)[wall], np.array([x, height, z])
-
-    def wall_free(self, wall: int, along: float, half: float, low: float, high: float) -> bool:
-        if along - half < 0.05 or along + half > self.wall_length(wall) - 0.05:
-            return False
-        return all(w != wall or abs(along - a) > half + h + 0.1 or low > t or high < b for w, a, h, b, t in self.walls)
-
-    def against_wall(self, thing: Thing, tries: int = 12) -> tuple[Thing, float, np.ndarray] | None:
-        """The thing backed against a wall where there is room, its yaw and position; None if there is none."""
-        w, h, d = thing.size
-        for _ in range(tries):
-            wall = int(self.rng.integers(4))
-            along = self.rng.uniform(w / 2, max(w / 2 + 0.01, self.wall_length(wall) - w / 2))
-            yaw, position = self.on_wall(wall, along, d / 2 + 0.05, 0.0)
-            hx, hz = (w / 2, d / 2) if wall in (0, 2) else (d / 2, w / 2)
-            if self.free(position[0], position[2], hx, hz) and self.wall_free(wall, along, w / 2, 0.0, h):
-                self.floor.append((position[0], position[2], hx, hz))
-                self.walls.append((wall, along, w / 2, 0.0, h))
-                return thing.placed(yaw, position), yaw, position
-        return None
-
-    def standing(self, thing: Thing, x: float, z: float, yaw: float) -> Thing | None:
-        """The thing at a place in the room, or None where that is taken."""
-        w, _, d = thing.size
-        c, s = abs(np.cos(yaw)), abs(np.sin(yaw))
-        hx, hz = (w * c + d * s) / 2, (w * s + d * c) / 2
-        if not self.free(x, z, hx, hz):
-            return None
-        self.floor.append((x, z, hx, hz))
-        return thing.placed(yaw, (x, 0.0, z))
-
-    def hung(self, thing: Thing, low: float, tries: int = 8) -> Thing | None:
-        """The thing on a wall with its lower side at ``low`` metres, or None where there is no room."""
-        w, h, d = thing.size
-        for _ in range(tries):
-            wall = int(self.rng.integers(4))
-            along = self.rng.uniform(w / 2, self.wall_length(wall) - w / 2)
-            if self.wall_free(wall, along, w / 2, low, low + h):
-                self.walls.append((wall, along, w / 2, low, low + h))
-                if low == 0:
-                    _, position = self.on_wall(wall, along, 0.3, 0.0)
-                    self.floor.append((position[0], position[2], w / 2, w / 2))
-                return thing.placed(*self.on_wall(wall, along, d / 2, low + h / 2))
-        return None
-
-
-def window(rng: np.random.Generator) -> Thing:
-    w, h = rng.uniform(0.9, 1.6), rng.uniform(0.9, 1.2)
-    sky = Material('panes', ((0.95, 0.95, 0.93), tint(rng, 0.57, 0.45, 0.95)), seed=number(rng), emit=0.8)
-    return Thing('window', (box((0, 0, 0), (w, h, 0.06), sky, shadow=False),), (w, h, 0.06))
-
-
-def door(rng: np.random.Generator) -> Thing:
-    w, h = rng.uniform(0.8, 0.95), rng.uniform(1.95, 2.1)
-    leaf = Material('panel', shades(tint(rng, 0.04, 0.35, 0.45, 0.02), 0.8), scale=w / 2, seed=number(rng))
-    frame = Material('plain', ((0.85, 0.84, 0.8), (0.75, 0.74, 0.7)))
-    knob = Material('plain', ((0.8, 0.7, 0.35), (0.6, 0.5, 0.2)))
-    shapes = (
-        box((0, 0, -0.01), (w + 0.14, h + 0.07, 0.05), frame),
-        box((0, -0.035, 0.0), (w, h, 0.06), leaf),
-        fur.ball((w * 0.4, -0.05, 0.06), 0.035, knob),
-    )
-    return Thing('door', shapes, (w + 0.14, h + 0.07, 0.07))
-
-
-def picture(rng: np.random.Generator) -> Thing:
-    w, h = rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.7)
-    colours = [(0.12, 0.09, 0.08), *(tint(rng, rng.random(), 0.45, 0.7) for _ in range(4))]
-    canvas = Material('art', tuple(colours), seed=number(rng))
-    return Thing('picture', (box((0, 0, 0), (w, h, 0.04), canvas, shadow=False),), (w, h, 0.04))
 
 
 def surfaces(rng: np.random.Generator) -> dict[str, Material]:
@@ -261,7 +168,7 @@ def add_table_group(rng: np.random.Generator, scene: Scene, plan: Planner) -> No
 
 def furnish(rng: np.random.Generator, scene: Scene, plan: Planner) -> None:
     """Doors, windows and pictures on the walls, furniture along them and in the open."""
-    hangings = [(door, 0.0)] * int(rng.integers(1, 3)) + [(window, 0.95)] * int(rng.integers(1, 4))
+    hangings = [(fur.door, 0.0)] * int(rng.integers(1, 3)) + [(fur.window, 0.95)] * int(rng.integers(1, 4))
     for build, low in hangings:
         thing = plan.hung(build(rng), low)
         if thing:
@@ -285,7 +192,7 @@ def furnish(rng: np.random.Generator, scene: Scene, plan: Planner) -> None:
         if thing:
             scene.things.append(thing)
     for _ in range(rng.integers(2, 6)):
-        thing = plan.hung(picture(rng), rng.uniform(1.25, 1.5))
+        thing = plan.hung(fur.picture(rng), rng.uniform(1.25, 1.5))
         if thing:
             scene.things.append(thing)
 
