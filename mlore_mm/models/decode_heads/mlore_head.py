@@ -30,6 +30,7 @@ class MLoREDecodeHead(MultiTaskHead):
         pre_softmax: Select, then softmax (True, published for NYUD-v2) or softmax, then select (False).
         grid: (h, w) of the decoder's feature map at the training size, for the routers' pixel weights.
         gate: More options of :class:`TopKGate`, such as ``dict(noise='none')``.
+        detach_generic: See :class:`MLoREBlock`.
         scale: Upsampling before the last layers; 4 brings stride 16 to stride 4.
         in_index: Levels taken from the backbone.
         reference_level: Which of them sets the grid; levels of other strides are resized to it.
@@ -47,6 +48,7 @@ class MLoREDecodeHead(MultiTaskHead):
         grid: tuple[int, int],
         pre_softmax: bool = False,
         gate: Mapping | None = None,
+        detach_generic: bool = True,
         scale: int = 4,
         in_index: Sequence[int] | None = None,
         reference_level: int = 0,
@@ -57,11 +59,12 @@ class MLoREDecodeHead(MultiTaskHead):
             raise ValueError(f'top_k={top_k} of {len(ranks)} experts is not possible; check top_k and ranks.')
         names, stages = list(self.tasks), len(self.in_channels)
         gate = dict(top_k=top_k, pre_softmax=pre_softmax, **(gate or {}))
+        block_args = (names, embed_dims, ranks, task_rank, tuple(grid), gate)
         self.embed_dims = embed_dims
         self.project = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
         self.stages = nn.ModuleList(
             nn.ModuleList(
-                MLoREBlock(names, embed_dims, ranks, task_rank, tuple(grid), gate, f'decode_head/stage{s}/block{b}')
+                MLoREBlock(*block_args, name=f'decode_head/stage{s}/block{b}', detach_generic=detach_generic)
                 for b in range(BLOCKS_PER_STAGE)
             )
             for s in range(stages)

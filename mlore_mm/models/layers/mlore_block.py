@@ -33,6 +33,8 @@ class MLoREBlock(BaseModule):
         grid: (h, w) of the feature map at the training size, for the routers' pixel weights.
         gate: Config of :class:`TopKGate`.
         name: Layer name in routing records.
+        detach_generic: The gradient of the generic path reaches its own weights only, as in the published code; False
+            lets it reach the features as well.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class MLoREBlock(BaseModule):
         grid: tuple[int, int],
         gate: dict,
         name: str = '',
+        detach_generic: bool = True,
     ) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.detach_generic = name, detach_generic
         self.conv_in = TaskConv1x1(tasks, embed_dims, embed_dims)
         self.router = TaskRouter(tasks, embed_dims, len(ranks), grid, gate)
         self.experts = LowRankExpertBank(embed_dims, ranks)
@@ -69,7 +72,7 @@ class MLoREBlock(BaseModule):
         """Experts, task expert and generic path side by side: u (T, B, D, h, w), gates (T, B, N), m (T, B)."""
         batch = u.flatten(0, 1)
         experts = self.experts(batch, gates.flatten(0, 1)).unflatten(0, u.shape[:2])
-        generic = self.generic_conv(batch.detach()).unflatten(0, u.shape[:2])
+        generic = self.generic_conv(batch.detach() if self.detach_generic else batch).unflatten(0, u.shape[:2])
         out = []
         for i, task in enumerate(tasks):
             special = m[i, :, None, None, None].to(u.dtype) * self.task_expert[task](u[i])
