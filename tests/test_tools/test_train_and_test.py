@@ -1,0 +1,142 @@
+"""The command lines, on the toy model: in this process where that shows the same, as imports take seconds."""
+
+import os
+import re
+import runpy
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import mmseg
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.shared import REPO
+from tests.toy import SIZE, write_config
+
+TRAIN, TEST = REPO / 'tools' / 'train.py', REPO / 'tools' / 'test.py'
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a Python script as a command line would; returns what it printed."""
+
+    def run(script: Path, *args) -> str:
+        monkeypatch.setattr(sys, 'argv', [str(script), *map(str, args)])
+        try:
+            runpy.run_path(str(script), run_name='__main__')
+        except SystemExit as end:
+            if end.code:
+                raise
+        return capsys.readouterr().out
+
+    return run
+
+
+def meta(path: Path) -> dict:
+    return torch.load(path, weights_only=True)['meta']
+
+
+def test_train_resume_and_test(tmp_path, run):
+    config, work = write_config(tmp_path), tmp_path / 'work'
+    out = run(TRAIN, config, '--work-dir', work, '--tasks', 'depth', 'semseg', '--no-validate')
+    assert str(work) in out
+    assert meta(work / 'iter_4.pth')['tasks'] == ['semseg', 'depth']
+
+    longer = ('--cfg-options', 'train_cfg.max_iters=6')
+    run(TRAIN, config, '--work-dir', work, '--tasks', 'depth', 'semseg', '--resume', *longer)
+    assert meta(work / 'iter_6.pth')['iter'] == 6
+    assert not list(work.glob('iter_2.pth'))  # max_keep_ckpts
+
+    other = tmp_path / 'other'
+    from_four = ('--resume', work / 'iter_4.pth')
+    run(TRAIN, config, '--work-dir', other, '--tasks', 'depth', 'semseg', *from_four, *longer)
+    assert meta(other / 'iter_6.pth')['iter'] == 6
+    assert not (other / 'iter_2.pth').exists()
+
+
+def test_resume_without_a_checkpoint_keeps_the_starting_weights(tmp_path, run):
+    config, work = write_config(tmp_path), tmp_path / 'work'
+    run(TRAIN, config, '--work-dir', tmp_path / 'first', '--no-validate')
+    start = tmp_path / 'first' / 'iter_4.pth'
+    still = 'optim_wrapper.optimizer.lr=0.'
+    run(TRAIN, config, '--work-dir', work, '--resume', '--cfg-options', f'load_from={start}', still)
+    first, second = (torch.load(x, weights_only=True)['state_dict'] for x in (start, work / 'iter_4.pth'))
+    torch.testing.assert_close(second['heads.depth.weight'], first['heads.depth.weight'])
+
+
+def test_pictures_and_raw_predictions(tmp_path, run):
+    config, work = write_config(tmp_path), tmp_path / 'work'
+    run(TRAIN, config, '--work-dir', work, '--no-validate')
+    out = run(
+        *(TEST, config, work / 'iter_4.pth', '--work-dir', work),
+        *('--show-dir', tmp_path / 'panels', '--out', tmp_path / 'raw', '--tasks', 'normals', 'depth'),
+    )
+    assert str(tmp_path / 'panels') in out
+    assert sorted(x.name for x in (tmp_path / 'panels').iterdir()) == ['000.png', '001.png', '002.png']
+    panel = Image.open(tmp_path / 'panels' / '000.png')
+    assert panel.width > 3 * 256  # photo and two tasks
+    assert sorted(x.name for x in (tmp_path / 'raw').iterdir()) == ['depth', 'normals']
+    depth = cv2.imread(str(tmp_path / 'raw' / 'depth' / '000.png'), cv2.IMREAD_UNCHANGED)
+    assert (depth.dtype, depth.shape) == (np.uint16, SIZE)
+    normals = np.load(tmp_path / 'raw' / 'normals' / '002.npy')
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), np.ones(SIZE), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('script', 'args', 'message'),
+    [
+        (TRAIN, ['nowhere.py'], 'no config file nowhere.py'),
+        (TRAIN, ['{config}', '--tasks', 'depht'], r"Unknown task \['depht'\].*'depth'"),
+        (TRAIN, ['{config}', '--amp'], 'needs a GPU'),
+        (TRAIN, ['{config}', '--resume', 'lost.pth'], 'no checkpoint lost.pth'),
+        (TEST, ['{config}', 'lost.pth'], 'no checkpoint lost.pth'),
+        (TEST, ['{config}', '{config}', '--tta'], 'tta_pipeline'),
+    ],
+)
+def test_mistakes_end_with_a_message(tmp_path, run, capsys, monkeypatch, script, args, message):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setattr('mlore_mm.apis.train.get_device', lambda: 'cpu')
+    config = write_config(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        run(script, *[x.format(config=config) for x in args], '--work-dir', tmp_path / 'work')
+    assert end.value.code == 1
+    printed = capsys.readouterr().err
+    assert 'Traceback' not in printed
+    assert re.search(message, printed), printed
+
+
+def test_script_of_mmsegmentation_trains_our_configs(tmp_path, run):
+    script = tmp_path / 'their_train.py'
+    shutil.copy(Path(mmseg.__file__).parent / '.mim' / 'tools' / 'train.py', script)
+    config, work = write_config(tmp_path), tmp_path / 'work'
+    run(script, config, '--work-dir', work, '--cfg-options', 'task_names=[normals]')
+    assert meta(work / 'iter_4.pth')['tasks'] == ['normals']
+
+
+def run_in_two_processes(script: str, *args) -> str:
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    env = dict(os.environ, CUDA_VISIBLE_DEVICES='', PORT=port, PYTHON=sys.executable, OMP_NUM_THREADS='1')
+    command = ['bash', str(REPO / 'tools' / script), *map(str, args)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, cwd=args[-1])
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_test(tmp_path):
+    config, work = write_config(tmp_path, images=3), tmp_path / 'work'
+    work.mkdir()
+    out = run_in_two_processes('dist_train.sh', config, 2, '--work-dir', work)
+    assert out.count('Checkpoints and logs are in') == 1
+    out = run_in_two_processes(
+        *('dist_test.sh', config, work / 'iter_4.pth', 2, '--show-dir', work / 'panels', '--work-dir', work)
+    )
+    assert len(list((work / 'panels').iterdir())) == 3  # an odd number over two processes
