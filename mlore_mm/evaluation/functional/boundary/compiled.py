@@ -1,4 +1,5 @@
 """The one way in which this package compiles its loops."""
+
 from collections.abc import Callable
 
 import numba

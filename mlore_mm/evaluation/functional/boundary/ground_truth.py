@@ -1,7 +1,8 @@
 """The true boundary, made from a map of labels."""
+
 import numpy as np
 
-from .thinning import thin
+from mlore_mm.evaluation.functional.boundary.thinning import thin
 
 
 def boundary_ground_truth(labels: np.ndarray) -> np.ndarray:

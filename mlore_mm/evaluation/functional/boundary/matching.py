@@ -9,11 +9,12 @@ pixel of the other side is entered twice, and a tree stops growing once its root
 them matches nothing, which proves the matching to be maximum (Berge's theorem). A round costs time in proportion to
 the pixels, not to their pairs, and it can start from any matching, such as that of a neighbouring threshold.
 """
+
 import math
 
 import numpy as np
 
-from .compiled import compiled
+from mlore_mm.evaluation.functional.boundary.compiled import compiled
 
 WORD = 32  # bits used of each int64
 # Index of the lowest bit of a 32-bit word, by de Bruijn's sequence.
@@ -30,20 +31,21 @@ def maximum_matching(first: np.ndarray, second: np.ndarray, radius: float) -> in
         radius: Largest Euclidean distance of a pair, in pixels, not rounded.
     """
     if first.shape != second.shape:
-        raise ValueError(f'Boundaries can only be matched in images of one size, but got {first.shape} and '
-                         f'{second.shape}.')
+        raise ValueError(
+            f'Boundaries can only be matched in images of one size, but got {first.shape} and {second.shape}.'
+        )
     pixels = [np.flatnonzero(image).astype(np.int32) for image in (first, second)]
     shape = np.array(first.shape)
     bits = [empty_bits(first.shape) for _ in pixels]
     mates = [np.full(first.size, -1, dtype=np.int32) for _ in pixels]
-    for one, words in zip(pixels, bits):
-        set_bits(words, one, shape[1])
-    return match(pixels[0], pixels[1], mates[0], mates[1], bits[0], bits[1], disk(radius), shape[1])
+    for one, words in zip(pixels, bits, strict=True):
+        set_bits(words, one, one.size, shape[1])
+    return match(*pixels, pixels[0].size, pixels[1].size, *mates, *bits, disk(radius), shape[1])
 
 
 def matching_radius(shape: tuple[int, int], max_dist: float) -> float:
     """The radius in pixels: ``max_dist`` is a fraction of the diagonal of an image of this (H, W)."""
-    return max_dist * math.sqrt(shape[0]**2 + shape[1]**2)
+    return max_dist * math.sqrt(shape[0] ** 2 + shape[1] ** 2)
 
 
 def disk(radius: float) -> np.ndarray:
@@ -63,19 +65,20 @@ def empty_bits(shape: tuple[int, int]) -> np.ndarray:
 
 
 @compiled
-def set_bits(bits, pixels, stride):
-    """Set the bits of ``pixels``, indices into a flattened image of ``stride`` columns."""
-    for pixel in pixels:
-        y, x = divmod(pixel, stride)
+def set_bits(bits, pixels, size, stride):
+    """Set the bits of the first ``size`` of ``pixels``, indices into a flattened image of ``stride`` columns."""
+    for index in range(size):
+        y, x = pixels[index] // stride, pixels[index] % stride
         bits[y, x // WORD] |= 1 << x % WORD
 
 
 @compiled
-def match(first, second, mate_of_first, mate_of_second, first_bits, second_bits, rows, stride):
+def match(first, second, size, second_size, mate_of_first, mate_of_second, first_bits, second_bits, rows, stride):
     """Grow a matching until it is maximum, in place.
 
     Args:
         first, second: Set pixels of the two sides, int32 indices into the flattened image.
+        size, second_size: How many of them there are; the arrays may be longer.
         mate_of_first, mate_of_second: (H * W,) int32, the partner of every pixel, -1 where there is none.
         first_bits, second_bits: The same pixels as :func:`set_bits` writes them.
         rows: See :func:`disk`.
@@ -84,63 +87,55 @@ def match(first, second, mate_of_first, mate_of_second, first_bits, second_bits,
     Returns:
         The number of pairs.
     """
-    for pixel in first:  # a pixel that both sides share is a pair to start with
-        if mate_of_first[pixel] < 0 and mate_of_second[pixel] < 0:
-            y, x = divmod(pixel, stride)
-            if second_bits[y, x // WORD] >> x % WORD & 1:
-                mate_of_first[pixel] = pixel
-                mate_of_second[pixel] = pixel
-    free_first = _unmatched(first, mate_of_first)
-    free_second = _unmatched(second, mate_of_second)
-    pairs = first.size - free_first.size
-    if free_first.size <= free_second.size:
-        return pairs + _augment(free_first, mate_of_first, mate_of_second, second_bits, rows, stride, first.size)
-    return pairs + _augment(free_second, mate_of_second, mate_of_first, first_bits, rows, stride, second.size)
+    for index in range(size):  # a pixel that both sides share is a pair to start with
+        pixel = first[index]
+        y, x = pixel // stride, pixel % stride
+        shared = second_bits[y, x // WORD] >> x % WORD & 1
+        if shared and mate_of_first[pixel] < 0 and mate_of_second[pixel] < 0:
+            mate_of_first[pixel] = pixel
+            mate_of_second[pixel] = pixel
+    pairs = 0
+    for index in range(size):
+        pairs += mate_of_first[first[index]] >= 0
+    if size <= second_size:  # search from the side that misses fewer
+        return pairs + _augment(first, size, mate_of_first, mate_of_second, second_bits, rows, stride)
+    return pairs + _augment(second, second_size, mate_of_second, mate_of_first, first_bits, rows, stride)
 
 
 @compiled
-def _unmatched(pixels, mates):
-    found = np.empty_like(pixels)
-    count = 0
-    for pixel in pixels:
-        if mates[pixel] < 0:
-            found[count] = pixel
-            count += 1
-    return found[:count]
-
-
-@compiled
-def _augment(free, mates, mates_beyond, bits_beyond, rows, stride, size):
-    """Rounds of search from the ``free`` pixels of a side with ``size`` pixels; returns the number of pairs gained."""
-    parents = np.empty_like(mates)
-    roots = np.empty_like(mates)
+def _augment(pixels, size, mates, mates_beyond, bits_beyond, rows, stride):
+    """Rounds of search from the unmatched ``pixels`` of one side; returns the number of pairs gained."""
+    parents = np.empty(mates.size, dtype=np.int32)
+    roots = np.empty(mates.size, dtype=np.int32)
     queue = np.empty(size, dtype=np.int32)
-    unseen = np.empty_like(bits_beyond)
-    gained = 0
-    while free.size > 0:
-        unseen[:] = bits_beyond
-        found = _search(free, mates, mates_beyond, unseen, rows, stride, parents, roots, queue)
+    unseen = np.empty(bits_beyond.shape, dtype=np.int64)
+    gained, found = 0, 1
+    while found > 0:
+        count = 0
+        for index in range(size):
+            pixel = pixels[index]
+            if mates[pixel] < 0:
+                roots[pixel] = pixel
+                queue[count] = pixel
+                count += 1
+        for y in range(unseen.shape[0]):
+            for word in range(unseen.shape[1]):
+                unseen[y, word] = bits_beyond[y, word]
+        found = _search(queue, count, mates, mates_beyond, unseen, rows, stride, parents, roots)
         gained += found
-        if found == 0:
-            break
-        free = _unmatched(free, mates)
     return gained
 
 
 @compiled
-def _search(free, mates, mates_beyond, unseen, rows, stride, parents, roots, queue):
-    """One round of :func:`_augment`; clears the bits it meets in ``unseen``."""
-    height, words = unseen.shape
-    count = free.size
-    queue[:count] = free
-    for pixel in free:
-        roots[pixel] = pixel
+def _search(queue, count, mates, mates_beyond, unseen, rows, stride, parents, roots):
+    """One round, from the first ``count`` pixels of the queue; clears the bits it meets in ``unseen``."""
+    height = unseen.shape[0]
     gained, head = 0, 0
     while head < count:
         pixel = queue[head]
         head += 1
         root = roots[pixel]
-        y, x = divmod(pixel, stride)
+        y, x = pixel // stride, pixel % stride
         for index in range(rows.shape[0]):
             if mates[root] >= 0:  # this tree has served
                 break

@@ -4,10 +4,11 @@ Source: the SEISM protocol, which takes this filter from Dollar's toolbox. Large
 in single precision, in the order of additions used there: on flat ground the rounding error decides the orientation,
 and with the same order the suppression that follows keeps exactly the same pixels.
 """
+
 import numpy as np
 from scipy.ndimage import correlate1d
 
-from .compiled import compiled
+from mlore_mm.evaluation.functional.boundary.compiled import compiled
 
 RADIUS = 4
 TRIANGLE = np.array([1, 2, 3, 4, 5, 4, 3, 2, 1]) / 25
@@ -25,7 +26,7 @@ def smooth(image: np.ndarray) -> np.ndarray:
     if min(image.shape) <= 2 * RADIUS + 1:
         columns = correlate1d(image, TRIANGLE, axis=0, mode='reflect')
         return correlate1d(columns, TRIANGLE, axis=1, mode='reflect')
-    along_x = _running_triangle(np.ascontiguousarray(image.T), np.float32(1 / (RADIUS + 1)**4)).T
+    along_x = _running_triangle(np.ascontiguousarray(image.T), np.float32(1 / (RADIUS + 1) ** 4)).T
     return _running_triangle(np.ascontiguousarray(along_x), np.float32(1))
 
 
@@ -38,9 +39,10 @@ def _running_triangle(image, scale):
     height, width = image.shape
     reach = RADIUS + 1
     two = np.float32(2)
-    out = np.empty_like(image)
-    slope = image[0].copy()
-    total = slope.copy()
+    out = np.empty((height, width), dtype=np.float32)
+    slope, total = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.float32)
+    for x in range(width):
+        slope[x] = total[x] = image[0, x]
     for y in range(1, reach):
         for x in range(width):
             slope[x] += image[y, x]

@@ -3,10 +3,11 @@
 Source: the SEISM protocol, which takes this stage from Dollar and Zitnick's structured edge detector. Arithmetic is in
 single precision, as there; double precision would keep a few other pixels.
 """
+
 import numpy as np
 
-from .compiled import compiled
-from .smoothing import smooth
+from mlore_mm.evaluation.functional.boundary.compiled import compiled
+from mlore_mm.evaluation.functional.boundary.smoothing import smooth
 
 MARGIN = np.float32(1.01)
 BORDER = 5
@@ -22,8 +23,10 @@ def edge_strength(prediction: np.ndarray) -> np.ndarray:
         (H, W) float32 in 0..1: the prediction divided by 255 on its ridges, 0 elsewhere, fading towards the border.
     """
     if prediction.ndim != 2 or prediction.dtype != np.uint8 or prediction.size == 0:
-        raise ValueError(f'A boundary prediction must be a non-empty (H, W) uint8 array, but got shape '
-                         f'{prediction.shape} and type {prediction.dtype}. Round 255 * probability to uint8.')
+        raise ValueError(
+            f'A boundary prediction must be a non-empty (H, W) uint8 array, but got shape '
+            f'{prediction.shape} and type {prediction.dtype}. Round 255 * probability to uint8.'
+        )
     strength = prediction.astype(np.float32) / np.float32(255)
     ridges = suppress_non_maxima(strength, orientation(smooth(strength)))
     return fade_border(ridges)
@@ -72,7 +75,7 @@ def fade_border(strength: np.ndarray) -> np.ndarray:
 @compiled
 def _suppress(strength, cos, sin, margin):
     height, width = strength.shape
-    ridges = np.zeros_like(strength)
+    ridges = np.zeros((height, width), dtype=np.float32)
     for y in range(height):
         for x in range(width):
             value = strength[y, x]
@@ -99,5 +102,9 @@ def _interpolate(image, x, y):
     right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
     to_left, to_top = x - np.float32(left), y - np.float32(top)
     to_right, to_bottom = np.float32(1) - to_left, np.float32(1) - to_top
-    return (image[top, left] * to_right * to_bottom + image[top, right] * to_left * to_bottom +
-            image[bottom, left] * to_right * to_top + image[bottom, right] * to_left * to_top)
+    return (
+        image[top, left] * to_right * to_bottom
+        + image[top, right] * to_left * to_bottom
+        + image[bottom, left] * to_right * to_top
+        + image[bottom, right] * to_left * to_top
+    )

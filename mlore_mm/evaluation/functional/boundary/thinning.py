@@ -4,9 +4,10 @@ Source: the two-subiteration algorithm of Guo and Hall (Communications of the AC
 ``bwmorph(mask, 'thin', inf)`` and scikit-image's ``thin`` compute it. Only the neighbours of deleted pixels are looked
 at again, so the time grows with the number of deleted pixels and not with the number of passes.
 """
+
 import numpy as np
 
-from .compiled import compiled
+from mlore_mm.evaluation.functional.boundary.compiled import compiled
 
 
 def _deletable() -> np.ndarray:
@@ -17,10 +18,11 @@ def _deletable() -> np.ndarray:
     table = np.zeros((2, 256), dtype=np.uint8)
     for code in range(256):
         n = [bool(code >> direction & 1) for direction in range(8)]
-        sides, corners, after = n[0::2], n[1::2], n[2::2] + n[:1]
-        crossings = sum(not side and (corner or following) for side, corner, following in zip(sides, corners, after))
-        first = sum(side or corner for side, corner in zip(sides, corners))
-        second = sum(corner or following for corner, following in zip(corners, after))
+        # One triple per side neighbour: itself, the corner after it, the next side neighbour.
+        triples = [(n[i], n[i + 1], n[(i + 2) % 8]) for i in (0, 2, 4, 6)]
+        crossings = sum(not side and (corner or following) for side, corner, following in triples)
+        first = sum(side or corner for side, corner, _ in triples)
+        second = sum(corner or following for _, corner, following in triples)
         if crossings == 1 and min(first, second) in (2, 3):
             table[0, code] = not ((n[1] or n[2] or not n[7]) and n[0])
             table[1, code] = not ((n[5] or n[6] or not n[3]) and n[4])
@@ -43,77 +45,87 @@ def thin(mask: np.ndarray) -> np.ndarray:
     stride = alive.shape[1]
     pixels = np.flatnonzero(alive).astype(np.int32)
     codes = np.zeros(alive.size, dtype=np.uint8)
-    add_pixels(pixels, codes, stride)
-    thin_pixels(pixels, alive.reshape(-1), codes, stride)
+    add_pixels(pixels, 0, pixels.size, codes, stride)
+    thin_pixels(pixels, pixels.size, alive.reshape(-1), codes, stride)
     return alive[1:-1, 1:-1] != 0
 
 
 @compiled
 def directions(stride):
     """Offsets of the 8 neighbours in a flattened image of ``stride`` columns."""
-    return np.array([1, 1 - stride, -stride, -1 - stride, -1, stride - 1, stride, stride + 1])
+    return (1, 1 - stride, -stride, -1 - stride, -1, stride - 1, stride, stride + 1)
 
 
 @compiled
-def add_pixels(pixels, codes, stride):
-    """Tell the neighbours of newly set ``pixels``, by setting their bits in ``codes``."""
+def add_pixels(pixels, start, stop, codes, stride):
+    """Tell the neighbours of the newly set ``pixels[start:stop]``, by setting their bits in ``codes``."""
     offsets = directions(stride)
-    for pixel in pixels:
+    for index in range(start, stop):
         for direction in range(8):
-            codes[pixel + offsets[direction]] |= 1 << (direction + 4) % 8
+            codes[pixels[index] + offsets[direction]] |= 1 << (direction + 4) % 8
+
+
+# The arrays of the loops below are filled up to a count and never sliced or assigned as a whole: that would make numba
+# compile several versions of a function, or its code for broadcasting, and the first call take several seconds more.
 
 
 @compiled
-def thin_pixels(pixels, alive, codes, stride):
+def thin_pixels(pixels, size, alive, codes, stride):
     """Thin in place.
 
     Args:
-        pixels: (N,) int32, all set pixels, as indices into the flattened image.
+        pixels: int32; the first ``size`` are all set pixels, as indices into the flattened image.
+        size: N.
         alive: (H * W,) uint8, 1 where set. The outermost ring is never set.
         codes: (H * W,) uint8, neighbour code of every pixel.
         stride: W.
     """
-    deleted = np.empty((2, pixels.size), dtype=np.int32)  # what each sub-pass deleted last
-    for step in range(2):
-        count = 0
-        for pixel in pixels:
-            if alive[pixel] and DELETABLE[step, codes[pixel]]:
-                deleted[step, count] = pixel
-                count += 1
-        _delete(deleted[step, :count], alive, codes, stride)
-        if step == 0:
-            first = count
-        else:
-            second = count
-    while first + second > 0:
-        first = _thin_again(0, deleted[0], first, deleted[1, :second], alive, codes, stride)
-        second = _thin_again(1, deleted[1], second, deleted[0, :first], alive, codes, stride)
+    first = np.empty(size, dtype=np.int32)  # what each sub-pass deleted last
+    second = np.empty(size, dtype=np.int32)
+    firsts = _thin_once(0, pixels, size, first, alive, codes, stride)
+    seconds = _thin_once(1, pixels, size, second, alive, codes, stride)
+    while firsts + seconds > 0:
+        firsts = _thin_again(0, first, firsts, second, seconds, alive, codes, stride)
+        seconds = _thin_again(1, second, seconds, first, firsts, alive, codes, stride)
 
 
 @compiled
-def _thin_again(step, own, own_count, other, alive, codes, stride):
-    """One sub-pass over the neighbours of what was deleted since it last ran; refills ``own``, returns how many."""
-    offsets = directions(stride)
-    queued = np.uint8(2)
-    found = np.empty(8 * (own_count + other.size), dtype=np.int32)
+def _thin_once(step, pixels, size, deleted, alive, codes, stride):
+    """One sub-pass over all pixels; fills ``deleted`` and returns how many."""
     count = 0
-    for source in (own[:own_count], other):
-        for pixel in source:
-            for offset in offsets:
-                neighbour = pixel + offset
-                if alive[neighbour] == 1 and DELETABLE[step, codes[neighbour]]:
-                    alive[neighbour] = queued
-                    found[count] = neighbour
-                    count += 1
-    own[:count] = found[:count]
-    _delete(own[:count], alive, codes, stride)
+    for index in range(size):
+        pixel = pixels[index]
+        if alive[pixel] and DELETABLE[step, codes[pixel]]:
+            deleted[count] = pixel
+            count += 1
+    _delete(deleted, count, alive, codes, stride)
     return count
 
 
 @compiled
-def _delete(pixels, alive, codes, stride):
+def _thin_again(step, own, own_count, other, other_count, alive, codes, stride):
+    """One sub-pass over the neighbours of what was deleted since it last ran; refills ``own``, returns how many."""
     offsets = directions(stride)
-    for pixel in pixels:
-        alive[pixel] = 0
+    found = np.empty(8 * (own_count + other_count), dtype=np.int32)
+    count = 0
+    for index in range(own_count + other_count):
+        pixel = own[index] if index < own_count else other[index - own_count]
         for direction in range(8):
-            codes[pixel + offsets[direction]] &= 255 ^ (1 << (direction + 4) % 8)
+            neighbour = pixel + offsets[direction]
+            if alive[neighbour] == 1 and DELETABLE[step, codes[neighbour]]:
+                alive[neighbour] = 2  # listed
+                found[count] = neighbour
+                count += 1
+    for index in range(count):
+        own[index] = found[index]
+    _delete(own, count, alive, codes, stride)
+    return count
+
+
+@compiled
+def _delete(pixels, size, alive, codes, stride):
+    offsets = directions(stride)
+    for index in range(size):
+        alive[pixels[index]] = 0
+        for direction in range(8):
+            codes[pixels[index] + offsets[direction]] &= 255 ^ (1 << (direction + 4) % 8)
