@@ -36,10 +36,10 @@ class Package:
 TORCH = Package('torch', 'torch', '>=2.6')
 FAMILIES = {
     'OneDL': (
-        Package('mmengine', 'onedl-mmengine', '>=0.10.12,<0.11'),
-        Package('mmcv', 'onedl-mmcv', '>=2.3.6,<2.4'),
-        Package('mmseg', 'onedl-mmsegmentation', '>=1.4.2,<1.5'),
-        Package('mmpretrain', 'onedl-mmpretrain', '>=1.3.6,<1.4', optional=True),
+        Package('mmengine', 'onedl-mmengine', '>=0.10.10,<0.11'),
+        Package('mmcv', 'onedl-mmcv', '>=2.3.3,<2.4'),
+        Package('mmseg', 'onedl-mmsegmentation', '>=1.4.0,<1.5'),
+        Package('mmpretrain', 'onedl-mmpretrain', '>=1.3.3,<1.4', optional=True),
     ),
     'OpenMMLab': (
         Package('mmengine', 'mmengine', '>=0.10.7,<0.11'),

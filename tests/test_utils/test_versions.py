@@ -43,7 +43,7 @@ def test_unsupported_version_names_found_supported_and_cure(version):
 
 def test_missing_package_is_named_with_the_cure_of_the_family_at_hand():
     message = refusal(without(ONEDL, 'onedl-mmsegmentation'))
-    assert 'mmseg: not installed, supported is onedl-mmsegmentation>=1.4.2,<1.5' in message
+    assert 'mmseg: not installed, supported is onedl-mmsegmentation>=1.4.0,<1.5' in message
     assert install_commands('OneDL')[0] in message
     assert refusal(without(OPENMMLAB, 'mmengine')).count('mmengine: not installed') == 1
 
