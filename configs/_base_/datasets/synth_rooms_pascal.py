@@ -1,4 +1,5 @@
-# SynthRooms in the layout of PASCALContext: rendered rooms, 120x160, some upright. Made by tools/dataset_converters/synth_rooms.py.
+# SynthRooms in the layout of PASCALContext: rendered rooms, 120x160, some upright.
+# Made by tools/dataset_converters/synth_rooms.py.
 _base_ = './pascal_context.py'
 data_root = 'data/synth_rooms/PASCALContext'
 crop_size = (160, 160)

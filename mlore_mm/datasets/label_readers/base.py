@@ -34,8 +34,8 @@ class LabelReader(ABC):
         return os.path.join(root, self.metric_dir, sample_id + self.metric_suffix)
 
     @abstractmethod
-    def read(self, *paths: str) -> np.ndarray:
-        """The label, (H, W) or (H, W, C).
+    def read(self, *paths: str) -> np.ndarray | None:
+        """The label, (H, W) or (H, W, C); None where the file says nothing about the image.
 
         Raises:
             ValueError: Naming the file, what was found in it and what was expected.

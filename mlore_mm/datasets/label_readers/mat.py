@@ -68,7 +68,7 @@ class ContextNormalsReader(VectorReader):
 class HumanPartsReader(LabelReader):
     """Parts of all persons in a file of PASCAL-Part, 0 where there is none, 1 to 6; uint8.
 
-    Where masks overlap, the later one counts. A file without any person gives zeros.
+    Where masks overlap, the later one counts. A file without persons gives zeros, one without any object None.
 
     Args:
         parts: Part id of every part name in the files.
@@ -78,9 +78,11 @@ class HumanPartsReader(LabelReader):
         super().__init__(*args, suffix=suffix, **kwargs)
         self.parts = dict(parts)
 
-    def read(self, path: str) -> np.ndarray:
+    def read(self, path: str) -> np.ndarray | None:
         try:
             objects = _field(load_mat(path, 'anno').ravel()[0], 'objects').ravel()
+            if not objects.size:  # then the file does not tell the size of the image either
+                return None
             target = np.zeros(_field(objects[0], 'mask').shape, dtype=np.uint8)
             for thing in objects:
                 parts = _field(thing, 'parts')

@@ -45,12 +45,11 @@ class LoadMultiTaskLabels(BaseTransform):
         height, width = results['ori_shape'][:2]
         targets = {}
         for name, task in results['tasks'].items():
-            files = results['label_files'].get(name)
-            if files is None:
+            reader, paths = results['label_files'].get(name) or (None, ())
+            target = None if reader is None else reader.read(*paths)
+            if target is None:
                 targets[name] = task.empty_target(height, width)
                 continue
-            reader, paths = files
-            target = reader.read(*paths)
             _check_shape(target, task, (height, width), paths[0], results['img_path'])
             targets[name] = self._finish(target, task, paths[0])
         results['targets'] = targets
