@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mlore_mm.models.layers.router_trace import RouterTrace
 from mlore_mm.registry import MODELS
 
 
@@ -24,8 +25,8 @@ class LoadBalanceLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, trace) -> Tensor:
-        """A router trace, whose ``records`` carry ``layer`` and ``gates`` (B, N), to a weighted scalar.
+    def forward(self, trace: RouterTrace | None) -> Tensor:
+        """A ``RouterTrace`` to a weighted scalar.
 
         Raises:
             ValueError: There is no trace, or no router wrote into it.
@@ -35,10 +36,8 @@ class LoadBalanceLoss(nn.Module):
                 'LoadBalanceLoss found no router record: nothing in the model routes, or the forward pass ran outside '
                 'a router trace. Remove `load_balance` from `auxiliary_losses`, or use a backbone or head with routers.'
             )
-        gates_by_layer: dict[str, list[Tensor]] = {}
-        for record in trace.records:
-            gates_by_layer.setdefault(record.layer, []).append(record.gates.float())
-        terms = [squared_variation(torch.cat(gates).mean(dim=0)) for gates in gates_by_layer.values()]
+        loads = [torch.cat([r.gates.float() for r in records]).mean(dim=0) for records in trace.by_layer().values()]
+        terms = [squared_variation(load) for load in loads]
         return self.loss_weight * torch.stack(terms).sum()
 
 

@@ -1,0 +1,45 @@
+"""Runs a function in several processes that form a real gloo group."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+
+def run_in_processes(function: Callable, folder: Path, *args, world_size: int = 2) -> list:
+    """What ``function(*args)`` returns in each process, by rank.
+
+    Args:
+        function: A function of a module, since it is sent by name.
+        folder: An empty folder: the meeting point of the processes, and their working folder.
+    """
+    context = multiprocessing.get_context('forkserver')  # imports once for all calls and all processes
+    context.set_forkserver_preload(['mlore_mm.evaluation', 'mlore_mm.models'])
+    queue = context.SimpleQueue()
+    processes = [
+        context.Process(target=_run, args=(rank, world_size, str(folder), queue, function, args))
+        for rank in range(world_size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    failed = [process.exitcode for process in processes if process.exitcode != 0]
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+    assert not failed, f'processes ended with {failed}'
+    results = dict(queue.get() for _ in processes)
+    return [results[rank] for rank in range(world_size)]
+
+
+def _run(rank: int, world_size: int, folder: str, queue, function: Callable, args: tuple) -> None:
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    os.environ['GLOO_SOCKET_IFNAME'] = 'lo'
+    dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=world_size)
+    queue.put((rank, function(*args)))
+    dist.destroy_process_group()
