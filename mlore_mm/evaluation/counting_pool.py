@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 
 import numpy as np
 
@@ -14,9 +15,11 @@ QUEUED_PER_WORKER = 8
 class CountingPool:
     """Counts images in the order in which they are submitted, in processes beside the main one.
 
-    Processes are spawned, not forked, so that CUDA and the threads of data loaders are safe; they start with the first
-    image. At most ``QUEUED_PER_WORKER`` images per worker wait at a time: then :meth:`submit` blocks, so memory stays
-    bounded. An error of a worker is raised by the next call, with the name of the image.
+    Processes start with the first image, and never as a fork of this process, so that CUDA and the threads of data
+    loaders are safe: they are forked from a server that has imported what they need and nothing else, or spawned where
+    the platform has no such server. At most ``QUEUED_PER_WORKER`` images per worker wait at a time: then
+    :meth:`submit` blocks, so memory stays bounded. An error of a worker is raised by the next call, with the name of
+    the image.
 
     Args:
         max_dist: See ``boundary_counts``.
@@ -38,6 +41,11 @@ class CountingPool:
         """Images submitted since the last :meth:`drain`."""
         return len(self._results)
 
+    @property
+    def finished(self) -> int:
+        """How many of them are counted."""
+        return len(self._results) - len(self._pending)
+
     def submit(self, name: str, prediction: np.ndarray, labels: np.ndarray | str) -> None:
         """Queue an image for ``count_image``."""
         index = len(self._results)
@@ -48,7 +56,7 @@ class CountingPool:
             )
             return
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self.workers, mp_context=get_context('spawn'))
+            self._executor = ProcessPoolExecutor(self.workers, mp_context=_context())
         future = self._executor.submit(count_image, prediction, labels, self.max_dist, self.thresholds)
         self._pending[future] = (index, name)
         self._collect(at_most=self.workers * QUEUED_PER_WORKER)
@@ -65,9 +73,9 @@ class CountingPool:
         """
         try:
             while self._pending:
-                if on_progress is not None:
-                    on_progress(len(self) - len(self._pending), len(self))
                 self._collect(at_most=len(self._pending) - 1)
+                if on_progress is not None:
+                    on_progress(self.finished, len(self))
             results, self._results = self._results, []
         finally:
             self.close()
@@ -97,3 +105,11 @@ class CountingPool:
             self.close()
             kind = ValueError if isinstance(error, ValueError | OSError) else RuntimeError
             raise kind(f"Boundary counts of image '{name}' failed: {error}") from error
+
+
+def _context() -> BaseContext:
+    if 'forkserver' not in get_all_start_methods():
+        return get_context('spawn')
+    context = get_context('forkserver')
+    context.set_forkserver_preload([count_image.__module__])
+    return context
