@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from mlore_mm.datasets.pascal_classes import NORMALS_CLASSES
+from mlore_mm.datasets.pascal_classes import HUMAN_PARTS, NORMALS_CLASSES
 from mlore_mm.datasets.synth_rooms import Recipe, generate, make_view
 from mlore_mm.datasets.synth_rooms.classes import KINDS, PART_NAMES
 from mlore_mm.datasets.synth_rooms.labels import annotation, boundaries, encode_normals, saliency
@@ -19,6 +19,7 @@ from mlore_mm.datasets.synth_rooms.render import View, render
 from mlore_mm.datasets.synth_rooms.scene import sample_scene
 from mlore_mm.datasets.synth_rooms.shapes import Material, ball, box, rod
 from tests.shared import REPO, shared_path
+from tests.test_datasets.golden import build_dataset, run_stage
 
 SIZE = (60, 80)
 
@@ -279,6 +280,33 @@ def test_values_and_sizes_of_the_written_maps(made):
         assert ((context == 284) == (semseg == 15)).all()
 
 
+def test_the_nyud_dataset_reads_back_what_was_rendered(made):
+    dataset = build_dataset('nyud', made / 'NYUDv2', 'train')
+    for index in range(len(dataset)):
+        view = make_view(Recipe('nyud', size=SIZE), 'train', index)
+        read = {name: np.squeeze(array) for name, array in run_stage(dataset, index, 'raw', 'nyud').items()}
+        np.testing.assert_array_equal(read['image'], view.photo)
+        np.testing.assert_array_equal(read['semseg'], view.labels('nyud') - 1)
+        np.testing.assert_array_equal(read['depth'], view.depth)
+        np.testing.assert_array_equal(read['edge'], boundaries(view) / 255)
+        np.testing.assert_allclose(read['normals'], view.normals, atol=1 / 254)
+
+
+def test_the_pascal_dataset_reads_back_what_was_rendered(made):
+    dataset = build_dataset('pascal', made / 'PASCALContext', 'train')
+    body = np.array([0, *(HUMAN_PARTS[name] for name in PART_NAMES)])
+    for index in range(len(dataset)):
+        view = make_view(Recipe('pascal', size=SIZE), 'train', index)
+        read = {name: np.squeeze(array) for name, array in run_stage(dataset, index, 'raw', 'pascal').items()}
+        assert np.abs(read['image'].astype(int) - view.photo).mean() < 6  # JPEG
+        np.testing.assert_array_equal(read['semseg'], view.labels('voc'))
+        np.testing.assert_array_equal(read['sal'] > 0, saliency(view) > 0)
+        np.testing.assert_array_equal(read['human_parts'], body[view.part])
+        plant = (view.labels('context') == KINDS['plant'].context)[..., None]
+        np.testing.assert_allclose(read['normals'], np.where(plant, 0, view.normals), atol=1 / 254)
+        assert 0 < (read['edge'] > 0).mean() < 0.15
+
+
 def test_a_second_call_reuses_what_is_there_and_nothing_foreign_is_replaced(tmp_path):
     recipe = Recipe('nyud', size=(32, 40), train=2, val=1)
     folder, reused = generate(tmp_path, recipe, workers=1)
@@ -294,6 +322,13 @@ def test_a_second_call_reuses_what_is_there_and_nothing_foreign_is_replaced(tmp_
     (folder / 'synth_rooms.json').unlink()
     with pytest.raises(ValueError, match='did not make it'):
         generate(tmp_path, other, workers=1, overwrite=True)
+
+
+def test_an_unreadable_manifest_is_named(tmp_path):
+    (tmp_path / 'NYUDv2').mkdir()
+    (tmp_path / 'NYUDv2' / 'synth_rooms.json').write_text('{"seed": ')
+    with pytest.raises(ValueError, match=r'synth_rooms.json cannot be read'):
+        generate(tmp_path, Recipe('nyud'), workers=1)
 
 
 def test_a_failure_leaves_no_half_made_folder(tmp_path):

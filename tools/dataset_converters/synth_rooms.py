@@ -49,7 +49,7 @@ def main() -> int:
         try:
             recipe = Recipe(layout, args.seed, tuple(args.size), args.train, args.val)
             folder, reused = generate(args.out_dir, recipe, args.workers, args.overwrite, Progress(layout))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             print(f'error: {error}', file=sys.stderr)
             return 1
         done = 'already there with these parameters, reused' if reused else 'written'

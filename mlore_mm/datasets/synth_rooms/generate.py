@@ -123,7 +123,10 @@ def is_there(folder: Path, recipe: Recipe, overwrite: bool) -> bool:
         )
     if overwrite:
         return False
-    found = json.loads((folder / MANIFEST).read_text())
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+    except ValueError as error:
+        raise ValueError(f'{folder / MANIFEST} cannot be read ({error}); use --overwrite to make it anew.') from error
     if found == recipe.manifest():
         return True
     wanted = recipe.manifest()
