@@ -99,7 +99,7 @@ class MultiTaskEvaluator(Evaluator):
         if path is None:
             return
         content = dict(
-            iteration=MessageHub.get_current_instance().get_info('iter'),
+            iteration=_training_steps(),
             images=size,
             tasks={report.task.name: report.to_dict() for report in reports},
             delta_m=results.get('delta_m'),
@@ -108,6 +108,12 @@ class MultiTaskEvaluator(Evaluator):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(without_nan(content), indent=2) + '\n')
         print_log(f'Wrote {path}', logger='current')
+
+
+def _training_steps() -> int | None:
+    """Steps trained so far in this run, None outside training."""
+    last = MessageHub.get_current_instance().get_info('iter')  # counted from 0
+    return None if last is None else last + 1
 
 
 def _beside_log() -> Path | None:

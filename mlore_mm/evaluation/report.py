@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from mlore_mm.evaluation.functional import relative_gain
 from mlore_mm.tasks import Task
 
+_MORE = 5  # further numbers per row; all of them are in the stored results
+
 
 @dataclass(frozen=True)
 class TaskReport:
@@ -70,9 +72,6 @@ def _row(report: TaskReport, compared: bool) -> list[str]:
     gain = [format_number(report.baseline), '' if report.gain is None else f'{report.gain:+.2f}'] if compared else []
     more = [f'{name} {format_number(value)}' for name, value in report.metrics.items() if name != task.headline]
     return [task.name, headline, format_number(report.value), *gain, '  '.join(more[:_MORE])]
-
-
-_MORE = 6  # further numbers per row; all of them are in the stored results
 
 
 def _align(rows: list[list[str]], left: tuple[int, ...]) -> str:

@@ -3,12 +3,15 @@ import math
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import PixelData
 
+from mlore_mm.engine.runner import MultiTaskRunner
 from mlore_mm.evaluation import MultiTaskEvaluator
 from mlore_mm.evaluation.functional import delta_m, relative_gain
 from mlore_mm.registry import EVALUATOR
 from mlore_mm.structures import MultiTaskDataSample
+from tests.toy import write_config
 
 TASKS = dict(semseg=dict(type='SemSeg', out_channels=2), depth=dict(type='Depth'), edge=dict(type='Edge', metric={}))
 
@@ -112,3 +115,26 @@ def test_missing_tasks_and_a_zero_baseline_are_named():
         MultiTaskEvaluator()
     with pytest.raises(ValueError, match="'depth': 0.0"):
         MultiTaskEvaluator(TASKS, baselines=dict(depth=0))
+
+
+MORE = """
+val_evaluator = dict(type='MultiTaskEvaluator', metrics=[], baselines=dict(semseg=50.0, depth=0.5))
+test_evaluator = val_evaluator
+default_hooks = dict(checkpoint=dict(interval=2, save_best=['semseg/mIoU', 'delta_m'], rule='greater'))
+"""
+
+
+def test_the_runner_keeps_the_best_checkpoints_and_the_file_lies_with_its_log(tmp_path):
+    config = Config.fromfile(write_config(tmp_path, more=MORE))
+    config.work_dir = str(tmp_path / 'work')
+    runner = MultiTaskRunner.from_cfg(config)
+    runner.train()
+    work = tmp_path / 'work'
+    assert len(list(work.glob('best_semseg_mIoU_iter_*.pth'))) == 1
+    assert len(list(work.glob('best_delta_m_iter_*.pth'))) == 1
+    (stored,) = work.glob('*/evaluation.json')
+    numbers = json.loads(stored.read_text())
+    assert list(numbers['tasks']) == ['semseg', 'depth', 'normals']
+    assert numbers['iteration'] == 4
+    assert numbers['results']['delta_m'] == numbers['delta_m']
+    assert 'Evaluation of 3 images' in next(work.glob('*/*.log')).read_text()

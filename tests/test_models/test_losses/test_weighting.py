@@ -121,6 +121,15 @@ def test_gradient_reaches_losses_of_half_precision(kind):
     assert loss.grad > 0
 
 
+@pytest.mark.parametrize('kind', [FixedWeighting, UncertaintyWeighting, DynamicWeightAverage, RandomLossWeighting])
+def test_no_value_is_asked_from_the_device(kind):
+    """Meta tensors hold no values, so a weighting that waits for one raises an error."""
+    weighting, loss = kind(TASKS).to('meta'), torch.ones((), device='meta', requires_grad=True)
+    for _ in range(2):
+        sum(weighting(dict(semseg=loss, depth=loss)).values()).backward()
+    assert loss.grad.is_meta
+
+
 def _train_in_one_of_two_processes():
     """Six steps whose losses differ by process; what the two must agree on."""
     rank = torch.distributed.get_rank()
