@@ -4,5 +4,13 @@ from .config import load_config
 from .save_predictions import PredictionWriter, save_predictions
 from .test import evaluate_model
 from .train import train_model
+from .trivial import evaluate_trivial
 
-__all__ = ['PredictionWriter', 'load_config', 'save_predictions', 'evaluate_model', 'train_model']
+__all__ = [
+    'PredictionWriter',
+    'evaluate_model',
+    'evaluate_trivial',
+    'load_config',
+    'save_predictions',
+    'train_model',
+]

@@ -1,6 +1,6 @@
 """The runner and the hooks."""
 
-from .hooks import MultiTaskVisualizationHook, TaskOrderHook
+from .hooks import MultiTaskVisualizationHook, ProgressHook, TaskOrderHook
 from .runner import MultiTaskRunner
 
-__all__ = ['MultiTaskRunner', 'MultiTaskVisualizationHook', 'TaskOrderHook']
+__all__ = ['MultiTaskRunner', 'MultiTaskVisualizationHook', 'ProgressHook', 'TaskOrderHook']

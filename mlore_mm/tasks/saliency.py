@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mlore_mm.registry import TASKS
@@ -34,6 +35,10 @@ class Saliency(Task):
 
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray')
+
+    def constant(self, targets) -> Tensor:
+        """Everything is salient: no other map that is the same everywhere has a larger F."""
+        return torch.ones(1, 1, 1)
 
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return probability_to_bytes(pred[0]), '.png'

@@ -1,6 +1,7 @@
 """Hooks of the training, validation and test loops."""
 
+from .progress_hook import ProgressHook
 from .task_order_hook import TaskOrderHook
 from .visualization_hook import MultiTaskVisualizationHook
 
-__all__ = ['MultiTaskVisualizationHook', 'TaskOrderHook']
+__all__ = ['MultiTaskVisualizationHook', 'ProgressHook', 'TaskOrderHook']
