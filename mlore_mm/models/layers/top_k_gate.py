@@ -51,10 +51,20 @@ class TopKGate(BaseModule):
         if not self.training or self.noise == 'none':
             return logits
         std = noise_std if self.noise == 'learned' else self.noise
-        return logits + torch.randn_like(logits) * std
+        return logits + _standard_normal(logits) * std
 
     def _chosen(self, logits: Tensor) -> Tensor:
         if self.top_k >= logits.shape[-1]:
             return torch.ones_like(logits, dtype=torch.bool)
         best = logits.topk(self.top_k, dim=-1).indices
         return torch.zeros_like(logits, dtype=torch.bool).scatter(-1, best, True)
+
+
+def _standard_normal(like: Tensor) -> Tensor:
+    """Numbers of N(0, 1) of shape (B, N), or (T, B, N) by one draw per task in order.
+
+    The published MLoRE draws task by task, so the same state of the generator gives the same noise in both.
+    """
+    if like.dim() < 3:
+        return torch.randn_like(like)
+    return torch.stack([torch.randn(x.shape, dtype=x.dtype, device=x.device) for x in like])
