@@ -1,5 +1,6 @@
 """Labels that are numbers: depth, vectors, and any plain map."""
 
+import cv2
 import numpy as np
 
 from mlore_mm.datasets.image_io import read_png
@@ -43,10 +44,18 @@ class VectorReader(LabelReader):
                 f'{path} is {pixels.dtype} of shape {pixels.shape}, expected an 8-bit PNG with 3 channels, or with '
                 f'4 where alpha 0 marks pixels without a label.'
             )
-        vectors = _VECTOR_TABLE.take(pixels[..., :3])
-        if pixels.shape[2] == 4:
-            vectors[pixels[..., 3] == 0] = 0
+        if pixels.shape[2] == 3:
+            return cv2.LUT(pixels, _VECTOR_TABLE)
+        vectors = cv2.LUT(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), _VECTOR_TABLE)
+        vectors[pixels[..., 3] == 0] = 0
         return vectors
+
+    @staticmethod
+    def encode(vectors: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`read`: (H, W, 4) uint8, to be saved as a PNG."""
+        known = vectors.any(axis=-1)
+        levels = np.rint((vectors + 1) * 127.5) * known[..., None]
+        return np.dstack([levels, known * 255]).astype(np.uint8)
 
 
 _VECTOR_TABLE = np.arange(256, dtype=np.float32) * 2 / 255 - 1

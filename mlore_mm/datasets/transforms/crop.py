@@ -1,5 +1,6 @@
 """Cut a window out of an image and its labels."""
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
@@ -63,7 +64,7 @@ class MultiTaskRandomCrop(BaseTransform):
 
 def _largest_share(ids: np.ndarray, ignore: int) -> float:
     """Share of the most frequent class among pixels with a label; 1 where there is none."""
-    counts = np.bincount(ids.ravel(), minlength=ignore + 1)
+    counts = cv2.calcHist([ids], [0], None, [ignore + 1], [0, ignore + 1])
     counts[ignore] = 0
     total = counts.sum()
     return counts.max() / total if total else 1.0
