@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -27,6 +28,8 @@ def evaluate_trivial(cfg: Config) -> dict[str, float]:
     """
     init_default_scope(cfg.get('default_scope', 'mlore_mm'))
     bound = bind_tasks(copy.deepcopy(cfg))
+    if 'work_dir' in bound:  # not over the numbers of the model
+        bound.test_evaluator.setdefault('out_file', str(Path(bound.work_dir) / 'trivial.json'))
     test_set, evaluator = DATASETS.build(bound.test_dataloader.dataset), EVALUATOR.build(bound.test_evaluator)
     tasks = TaskSet(test_set.metainfo['tasks'])
     constants = {name: task.constant(_labels(_training_set(cfg, name), name)) for name, task in tasks.items()}
