@@ -67,7 +67,6 @@ class BoundaryMetric(BaseMetric):
         self.ground_truth = ground_truth
         self.thresholds = resolve_thresholds(thresholds)
         self._pool = CountingPool(max_dist, self.thresholds, workers)
-        self._labelled: list[bool] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Queue each image; one result per image, zero counts for an image without labels."""
@@ -75,7 +74,7 @@ class BoundaryMetric(BaseMetric):
             name = _name(sample)
             prediction = probability_to_bytes(_map(sample, 'pred', self.task, name))
             labels = self._labels(sample, name)
-            self._labelled.append(labels is not None)
+            self.results.append(dict(labelled=labels is not None))  # `_finish` adds the counts
             if labels is None:
                 self._pool.add_unlabelled()
             else:
@@ -83,22 +82,11 @@ class BoundaryMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict:
         """Finish the counts of this rank, then gather and score as any metric does."""
-        last = time.monotonic()
-
-        def report(finished: int, images: int) -> None:
-            nonlocal last
-            if time.monotonic() - last > SECONDS_BETWEEN_MESSAGES:
-                last = time.monotonic()
-                print_log(f'{self.prefix}: boundaries of {finished} of {images} images counted', logger='current')
-
-        try:
-            counts = self._pool.drain(report)
-            self.results = [dict(counts=c, labelled=known) for c, known in zip(counts, self._labelled, strict=True)]
-        finally:
-            self._labelled = []
+        self._finish()
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        self._finish()
         if not any(result['labelled'] for result in results):
             print_log(
                 f"None of the {len(results)} images has boundary labels for the task '{self.task}': its metrics are "
@@ -109,6 +97,20 @@ class BoundaryMetric(BaseMetric):
             return dict.fromkeys(('odsF', 'oisF', 'AP'), float('nan'))
         scores = boundary_scores(np.stack([result['counts'] for result in results]), self.thresholds)
         return dict(odsF=100 * scores.ods_f, oisF=100 * scores.ois_f, AP=100 * scores.ap)
+
+    def _finish(self) -> None:
+        """Wait for the counts of all images of this rank and put them into their results."""
+        last = time.monotonic()
+
+        def report(finished: int, images: int) -> None:
+            nonlocal last
+            if time.monotonic() - last > SECONDS_BETWEEN_MESSAGES:
+                last = time.monotonic()
+                print_log(f'{self.prefix}: boundaries of {finished} of {images} images counted', logger='current')
+
+        if len(self._pool):
+            for result, counts in zip(self.results, self._pool.drain(report), strict=True):
+                result['counts'] = counts
 
     def _labels(self, sample: dict, name: str) -> np.ndarray | str | None:
         """What ``CountingPool.submit`` takes, or None for an image without labels."""

@@ -1,0 +1,104 @@
+"""The command line that scores folders of boundary predictions."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from tests.shared import REPO, shared_path
+from tests.test_evaluation.boundary_reference import COMPACT, read_expected
+
+RUN = dict(pascal_context='0.0075', nyud='0.011')
+
+
+def run(*args):
+    """Call the tool as its file does."""
+    import runpy
+
+    module = runpy.run_path(str(REPO / 'tools' / 'analysis_tools' / 'eval_boundary.py'))
+    module['main']([str(arg) for arg in args])
+
+
+@pytest.fixture
+def compact(tmp_path):
+    """Folders of the three PASCAL-Context style references."""
+    for name in ('a01', 'a06', 'a09'):
+        for kind, suffix in (('prediction', '.png'), ('labels', '.mat')):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            shutil.copyfile(COMPACT / f'{name}_{kind}{suffix}', tmp_path / kind / f'{name}{suffix}')
+    return tmp_path
+
+
+def test_counts_and_plot_are_written(compact, capsys):
+    out = compact / 'new' / 'result.json'
+    pascal = (compact / 'prediction', compact / 'labels', '--dataset', 'pascal_context')
+    run(*pascal, '--out', out, '--workers', 0)
+    result = json.loads(out.read_text())
+    expected = read_expected(COMPACT)
+    assert list(result['images']) == ['a01', 'a06', 'a09']
+    for name, counts in result['images'].items():
+        reference = expected['images'][name]['counts']['0.0075']
+        assert counts['cntR'] == counts['cntP'] == reference['max_matching']
+        assert counts['sumP'] == reference['sumP']
+    assert result['thresholds'] == expected['thresholds']
+    assert f'odsF {result["odsF"]:.2f}' in capsys.readouterr().out
+    assert Image.open(out.with_suffix('.png')).size == (750, 750)
+
+    one = compact / 'one.json'
+    (compact / 'list.txt').write_text('a09\n')
+    run(*pascal, '--out', one, '--workers', 0, '--list', compact / 'list.txt', '--max-dist', '0.011')
+    assert (
+        json.loads(one.read_text())['images']['a09']['cntR']
+        == (expected['images']['a09']['counts']['0.011']['max_matching'])
+    )
+
+
+@pytest.mark.parametrize('dataset', list(RUN))
+def test_full_reference(tmp_path, dataset):
+    reference = shared_path('golden/boundary')
+    group = dict(pascal_context='pascal', nyud='nyud')[dataset]
+    expected = read_expected(reference)['results'][group]
+    (tmp_path / 'list.txt').write_text('\n'.join(expected['images']))
+    run(
+        reference / 'pred', reference / 'gt', '--dataset', dataset, '--out', tmp_path / 'result.json', '--workers', 2,
+        '--list', tmp_path / 'list.txt',
+    )  # fmt: skip
+    result = json.loads((tmp_path / 'result.json').read_text())
+    scores = expected[RUN[dataset]]['max_matching']
+    for key, name in (('odsF', 'ods_f'), ('oisF', 'ois_f'), ('AP', 'ap')):
+        assert result[key] == pytest.approx(100 * scores[name], abs=1e-4)
+
+
+def test_other_sizes_are_refused_or_resized(compact, capsys):
+    path = compact / 'prediction' / 'a06.png'
+    with Image.open(path) as image:
+        image.resize((80, 100)).save(path)
+    args = (compact / 'prediction', compact / 'labels', '--dataset', 'pascal_context', '--workers', 0)
+    with pytest.raises(SystemExit):
+        run(*args, '--out', compact / 'r.json')
+    assert 'are (40, 50) and the prediction (100, 80)' in capsys.readouterr().err
+    run(*args, '--out', compact / 'r.json', '--resize')
+    assert json.loads((compact / 'r.json').read_text())['images']['a06']['sumR'][0] > 0
+
+
+def test_missing_files_are_named(compact, capsys):
+    def message(*args):
+        with pytest.raises(SystemExit):
+            run(*args, '--workers', 0, '--out', compact / 'r.json')
+        return capsys.readouterr().err
+
+    pred, gt = compact / 'prediction', compact / 'labels'
+    (gt / 'a01.mat').unlink()
+    assert '1 of 3 images have no .mat file' in message(pred, gt, '--dataset', 'pascal_context')
+    assert '3 of 3 images have no .png file' in message(pred, gt, '--dataset', 'nyud')
+    assert 'No folder' in message(pred, gt / 'none', '--dataset', 'nyud')
+    assert 'No prediction <name>.png' in message(gt, gt, '--dataset', 'pascal_context')
+    savemat(gt / 'a01.mat', dict(map=np.zeros((4, 4))))
+    assert "no variable 'LabelMap', found ['map']" in message(pred, gt, '--dataset', 'pascal_context')
+    Image.new('RGB', (50, 40)).save(pred / 'a01.png')
+    assert "8-bit grey image (mode 'L'), but this one has mode 'RGB'" in message(
+        pred, gt, '--dataset', 'pascal_context'
+    )
