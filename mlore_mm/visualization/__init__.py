@@ -1,6 +1,6 @@
 """Pictures of labels and predictions."""
 
-from .multi_task_visualizer import MultiTaskVisualizer, draw_tasks
+from .multi_task_visualizer import MultiTaskVisualizer, draw_overlays, draw_tasks
 from .panels import Bar, Cell, Chips, Column, compose
 
-__all__ = ['Bar', 'Cell', 'Chips', 'Column', 'MultiTaskVisualizer', 'compose', 'draw_tasks']
+__all__ = ['Bar', 'Cell', 'Chips', 'Column', 'MultiTaskVisualizer', 'compose', 'draw_overlays', 'draw_tasks']

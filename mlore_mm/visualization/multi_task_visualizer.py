@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.dist import is_main_process
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
@@ -17,6 +18,7 @@ from mlore_mm.tasks.drawing import draw_scalar
 from mlore_mm.visualization.panels import Bar, Cell, Chips, Column, compose
 
 ERROR_COLORMAP = 'Reds'
+IGNORED = (96, 0, 0)
 
 
 @VISUALIZERS.register_module()
@@ -105,6 +107,35 @@ def draw_tasks(
                 maps[caption] = _array(source.get(name))
         if maps:
             columns.append(_task_column(task, maps, draw_error))
+    return compose(columns, image.shape[:2])
+
+
+def draw_overlays(
+    image: np.ndarray, tasks: TaskSet, gt: PixelData | Mapping[str, Tensor], opacity: float = 0.6
+) -> np.ndarray:
+    """The image, then each task's label laid over it, side by side, (height, width, 3) uint8 RGB.
+
+    Ignored pixels show the image in dark red.
+
+    Args:
+        image: (H, W, 3), uint8 RGB.
+        tasks: Drawn in this order.
+        gt: Labels (C, H, W) by task.
+        opacity: Of the labels, 0 to 1.
+    """
+    columns = [Column([Cell('image', image)])]
+    for name, task in tasks.items():
+        values = _array(gt.get(name))
+        ignored = ~task.valid_mask(torch.from_numpy(values))[0].numpy()
+        value_range = task.value_range(values)
+        picture = np.where(ignored[..., None], IGNORED, task.draw(values, value_range))
+        picture = (opacity * picture + (1 - opacity) * image + 0.5).astype(np.uint8)
+        column = Column([Cell(f'{name}: {100 * ignored.mean():.0f}% ignored', picture)])
+        if task.legend(values):
+            column.legends.append(Chips(task.legend(values)))
+        if task.colormap:
+            column.legends.append(Bar(task.colormap, *value_range, task.values_unit))
+        columns.append(column)
     return compose(columns, image.shape[:2])
 
 

@@ -144,8 +144,8 @@ def _draw_legend(canvas: Image.Image, legend: Chips | Bar, x: int, y: int, width
     ramp = matplotlib.colormaps[legend.colormap](np.linspace(0, 1, width))[None, :, :3]
     canvas.paste(Image.fromarray((np.repeat(ramp, LINE - 6, axis=0) * 255 + 0.5).astype(np.uint8)), (x, y))
     middle = (legend.low + legend.high) / 2
-    draw.text((x, y + LINE - 4), _number(legend.low), INK, font())
-    draw.text((x + width // 2, y + LINE - 4), f'{_number(middle)} {legend.title}'.strip(), INK, font(), anchor='ma')
+    draw.text((x, y + LINE - 4), f'{legend.title} {_number(legend.low)}'.strip(), INK, font())
+    draw.text((x + width // 2, y + LINE - 4), _number(middle), INK, font(), anchor='ma')
     draw.text((x + width, y + LINE - 4), f'{_number(legend.high)} {legend.unit}'.strip(), INK, font(), anchor='ra')
 
 

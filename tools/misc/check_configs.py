@@ -1,0 +1,89 @@
+"""Check that every config can be read, that its tasks bind, and that its model can be built.
+
+Example:
+    python tools/misc/check_configs.py configs
+
+Models are built without memory for their weights, so that large ones cost seconds.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch.overrides import TorchFunctionMode
+
+from mlore_mm.registry import MODELS
+from mlore_mm.tasks import bind_tasks
+
+
+class EmptyOnMeta(TorchFunctionMode):
+    """Puts the tensors that layers make for their weights on the meta device, where they take no memory.
+
+    ``torch.device('meta')`` would put every tensor there, and backbones of other packages that compute their settings
+    with tensors (the rates of stochastic depth, say) cannot read them back.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        return func(*args, **{**kwargs, 'device': 'meta'} if func is torch.empty else kwargs)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('paths', nargs='*', default=['configs'], help='config files or folders (default: configs)')
+    return parser.parse_args()
+
+
+def config_files(paths: list[str]) -> list[Path]:
+    """The named files, and all in the named folders but the parts in ``_base_``.
+
+    Raises:
+        ValueError: A path that is not there, or nothing to check.
+    """
+    files = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f'There is no config or folder {path}.')
+        inside = sorted(x for x in path.rglob('*.py') if '_base_' not in x.parts)
+        files += inside if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f'There are no configs in {paths}.')
+    return files
+
+
+def check(path: Path) -> str:
+    """Read, bind and build; what the model consists of, in words."""
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.get('default_scope', 'mlore_mm'))
+    bind_tasks(cfg)
+    with EmptyOnMeta():
+        model = MODELS.build(cfg.model)
+    parameters = sum(x.numel() for x in model.parameters())
+    return f'{parameters:>13,} parameters, tasks {" ".join(cfg.model.tasks)}'
+
+
+def main() -> int:
+    try:
+        files = config_files(parse_args().paths)
+    except ValueError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    failed, width = 0, max(len(str(path)) for path in files)
+    for path in files:
+        start = time.monotonic()
+        try:
+            mark, text = 'ok  ', check(path)
+        except Exception as error:  # whatever is wrong with one config, the others are checked as well
+            mark, text = 'FAIL', f'{type(error).__name__}: {error}'
+            failed += 1
+        print(f'{mark} {str(path):<{width}} {time.monotonic() - start:>4.0f} s {text}', flush=True)
+    print(f'{len(files) - failed} of {len(files)} configs are sound.')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
