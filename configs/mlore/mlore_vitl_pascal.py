@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/mlore_vit.py',
+    '../_base_/datasets/pascal_context.py',
+    '../_base_/schedules/adam_40k.py',
+    '../_base_/default_runtime.py',
+]
+tasks = dict(edge=dict(loss=dict(pos_weight=0.925)))
