@@ -15,7 +15,7 @@ from mlore_mm.registry import VISUALIZERS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import Task, TaskSet
 from mlore_mm.tasks.drawing import draw_scalar
-from mlore_mm.visualization.panels import Bar, Cell, Chips, Column, compose
+from mlore_mm.visualization.panels import BLANK, Bar, Cell, Chips, Column, compose
 
 ERROR_COLORMAP = 'Reds'
 IGNORED = (96, 0, 0)
@@ -126,8 +126,7 @@ def draw_overlays(
     columns = [Column([Cell('image', image)])]
     for name, task in tasks.items():
         values = _array(gt.get(name))
-        ignored = ~task.valid_mask(torch.from_numpy(values))[0].numpy()
-        value_range = task.value_range(values)
+        ignored, value_range = _ignored(task, values), task.value_range(values)
         picture = np.where(ignored[..., None], IGNORED, task.draw(values, value_range))
         picture = (opacity * picture + (1 - opacity) * image + 0.5).astype(np.uint8)
         column = Column([Cell(f'{name}: {100 * ignored.mean():.0f}% ignored', picture)])
@@ -142,12 +141,14 @@ def draw_overlays(
 def _task_column(task: Task, maps: dict[str, np.ndarray], draw_error: bool) -> Column:
     """Prediction and ground truth drawn with the same colours, then the error where it can be had."""
     value_range = task.value_range(*maps.values())
-    column = Column([])
+    column, chips = Column([]), task.legend(*maps.values())
     for caption, values in maps.items():
-        empty = caption == 'ground truth' and (values == task.ignore_value).all()
-        picture = None if empty else task.draw(values, value_range)
+        picture = task.draw(values, value_range)
+        ignored = _ignored(task, values) if caption == 'ground truth' else np.zeros(values.shape[1:], bool)
+        if chips and ignored.any():
+            chips = [*chips, ('no label', BLANK)]
+        picture = None if ignored.all() else np.where(ignored[..., None], BLANK, picture).astype(np.uint8)
         column.cells.append(Cell(f'{task.name}: {caption}', picture, 'no label'))
-    chips = task.legend(*maps.values())
     if chips:
         column.legends.append(Chips(chips))
     if task.colormap:
@@ -157,8 +158,13 @@ def _task_column(task: Task, maps: dict[str, np.ndarray], draw_error: bool) -> C
     return column
 
 
+def _ignored(task: Task, values: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the pixels of a label (C, H, W) that say nothing."""
+    return ~task.valid_mask(torch.from_numpy(values))[0].numpy()
+
+
 def _add_error(column: Column, task: Task, pred: np.ndarray, gt: np.ndarray) -> None:
-    """A cell with the error from white to red, black where there is no label, and its bar where it has a unit."""
+    """A cell with the error from white to red, grey where there is no label, and its bar where it has a unit."""
     caption = f'{task.name}: error'
     error = task.error(pred, gt) if pred.shape[1:] == gt.shape[1:] else np.full(gt.shape[1:], np.nan)
     known = np.isfinite(error)
@@ -166,7 +172,7 @@ def _add_error(column: Column, task: Task, pred: np.ndarray, gt: np.ndarray) -> 
         column.cells.append(Cell(caption, None, 'no label'))
         return
     limit = task.error_limit or max(float(np.percentile(error[known], 99)), 1e-6)
-    picture = np.where(known[..., None], draw_scalar(np.where(known, error, 0), 0, limit, ERROR_COLORMAP), 0)
+    picture = np.where(known[..., None], draw_scalar(np.where(known, error, 0), 0, limit, ERROR_COLORMAP), BLANK)
     mean = f'{error[known].mean():.3g} {task.error_unit}'.strip()
     column.cells.append(Cell(f'{caption}, mean {mean}', picture.astype(np.uint8)))
     if task.error_unit:

@@ -9,9 +9,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-MIN_SIDE, MAX_SIDE = 256, 512  # of a cell, in pixels: small enough for a screen, large enough for captions
-MARGIN, FONT_SIZE, LINE = 8, 13, 18
-INK, PAPER, BLANK = (32, 32, 32), (255, 255, 255), (225, 225, 225)
+MIN_SIDE, MAX_SIDE = 256, 512  # of a cell, in pixels
+INK, PAPER, BLANK = (32, 32, 32), (255, 255, 255), (205, 205, 205)
 
 
 @dataclass
@@ -49,10 +48,29 @@ class Column:
     legends: list[Chips | Bar] = field(default_factory=list)
 
 
-@cache
-def font() -> ImageFont.FreeTypeFont:
-    """The sans-serif font that comes with matplotlib, so that panels look the same everywhere."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')), FONT_SIZE)
+def compose(columns: list[Column], size: tuple[int, int]) -> np.ndarray:
+    """Columns side by side to one picture (H, W, 3), uint8 RGB.
+
+    Args:
+        columns: At least one.
+        size: (height, width) of the pictures before they are enlarged or reduced to cells.
+    """
+    height, width = cell_size(*size)
+    layout = _Layout(width)
+    rows = max(len(column.cells) for column in columns)
+    row_height = layout.line + height + layout.margin
+    legend_height = max(sum(layout.height_of(x) for x in column.legends) for column in columns)
+    top, step = layout.margin, layout.width + layout.margin
+    canvas_size = (layout.margin + len(columns) * step, top + rows * row_height + legend_height)
+    canvas = Image.new('RGB', canvas_size, PAPER)
+    for i, column in enumerate(columns):
+        x, y = layout.margin + i * step, top + rows * row_height
+        for j, cell in enumerate(column.cells):
+            layout.draw_cell(canvas, cell, x, top + j * row_height, (width, height))
+        for legend in column.legends:
+            layout.draw_legend(canvas, legend, x, y)
+            y += layout.height_of(legend)
+    return np.asarray(canvas)
 
 
 def cell_size(height: int, width: int) -> tuple[int, int]:
@@ -64,89 +82,78 @@ def cell_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def compose(columns: list[Column], size: tuple[int, int]) -> np.ndarray:
-    """Columns side by side to one picture (H, W, 3), uint8 RGB.
-
-    Args:
-        columns: At least one.
-        size: (height, width) of the pictures before they are enlarged or reduced to cells.
-    """
-    height, width = cell_size(*size)
-    column_width = max(width, MIN_SIDE // 2)  # a very narrow picture still needs room for its caption
-    rows = max(len(column.cells) for column in columns)
-    row_height = LINE + height + MARGIN
-    legend_height = max(sum(_legend_height(x, column_width) for x in column.legends) for column in columns)
-    canvas = Image.new(
-        'RGB',
-        (MARGIN + len(columns) * (column_width + MARGIN), MARGIN + rows * row_height + legend_height),
-        PAPER,
-    )
-    for i, column in enumerate(columns):
-        x = MARGIN + i * (column_width + MARGIN)
-        for j, cell in enumerate(column.cells):
-            _paste_cell(canvas, cell, x, MARGIN + j * row_height, (width, height))
-        y = MARGIN + rows * row_height
-        for legend in column.legends:
-            _draw_legend(canvas, legend, x, y, column_width)
-            y += _legend_height(legend, column_width)
-    return np.asarray(canvas)
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The sans-serif font that comes with matplotlib, so that panels look the same everywhere."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')), size)
 
 
-def _paste_cell(canvas: Image.Image, cell: Cell, x: int, y: int, size: tuple[int, int]) -> None:
-    draw = ImageDraw.Draw(canvas)
-    draw.text((x, y), _shorten(cell.caption, size[0]), INK, font())
-    if cell.picture is None:
-        draw.rectangle((x, y + LINE, x + size[0] - 1, y + LINE + size[1] - 1), BLANK)
-        draw.text((x + size[0] // 2, y + LINE + size[1] // 2), cell.note, INK, font(), anchor='mm')
-        return
-    picture = Image.fromarray(np.ascontiguousarray(cell.picture))
-    reduced = picture.width > size[0]
-    picture = picture.resize(size, Image.Resampling.BOX if reduced else Image.Resampling.NEAREST)
-    canvas.paste(picture, (x, y + LINE))
+class _Layout:
+    """Sizes of text that grow with the cells, so that it can be read when a wide panel is shrunk to a screen."""
 
+    def __init__(self, cell_width: int) -> None:
+        self.width = max(cell_width, MIN_SIDE // 2)  # a very narrow picture still needs room for its caption
+        self.font = font(max(13, round(0.042 * self.width)))
+        self.line = round(1.4 * self.font.size)
+        self.chip = self.font.size
+        self.margin = max(8, self.width // 50)
 
-def _shorten(text: str, width: int) -> str:
-    while len(text) > 1 and font().getlength(text) > width:
-        text = text[:-2] + '…'
-    return text
+    def height_of(self, legend: Chips | Bar) -> int:
+        lines = len(self._chip_lines(legend)) if isinstance(legend, Chips) else 2
+        return lines * self.line + self.margin // 2
 
+    def draw_cell(self, canvas: Image.Image, cell: Cell, x: int, y: int, size: tuple[int, int]) -> None:
+        draw = ImageDraw.Draw(canvas)
+        draw.text((x, y), self._shorten(cell.caption, self.width), INK, self.font)
+        y += self.line
+        if cell.picture is None:
+            draw.rectangle((x, y, x + size[0] - 1, y + size[1] - 1), BLANK)
+            draw.text((x + size[0] // 2, y + size[1] // 2), cell.note, INK, self.font, anchor='mm')
+            return
+        picture = Image.fromarray(np.ascontiguousarray(cell.picture))
+        method = Image.Resampling.BOX if picture.width > size[0] else Image.Resampling.NEAREST
+        canvas.paste(picture.resize(size, method), (x, y))
 
-# ---- legends ---------------------------------------------------------------------------------------------------
-def _chip_lines(chips: Chips, width: int) -> list[list[tuple[int, str, tuple]]]:
-    """The entries in lines no longer than ``width``, each entry with its x position."""
-    lines, x = [[]], 0
-    for name, colour in chips.entries:
-        name = _shorten(name, width - LINE)
-        needed = LINE + int(font().getlength(name)) + MARGIN
-        if x and x + needed - MARGIN > width:
-            lines.append([])
-            x = 0
-        lines[-1].append((x, name, colour))
-        x += needed
-    return lines
+    def draw_legend(self, canvas: Image.Image, legend: Chips | Bar, x: int, y: int) -> None:
+        if isinstance(legend, Chips):
+            self._draw_chips(ImageDraw.Draw(canvas), legend, x, y)
+        else:
+            self._draw_bar(canvas, legend, x, y)
 
-
-def _legend_height(legend: Chips | Bar, width: int) -> int:
-    if isinstance(legend, Chips):
-        return len(_chip_lines(legend, width)) * LINE + MARGIN // 2
-    return 2 * LINE + MARGIN // 2
-
-
-def _draw_legend(canvas: Image.Image, legend: Chips | Bar, x: int, y: int, width: int) -> None:
-    draw = ImageDraw.Draw(canvas)
-    if isinstance(legend, Chips):
-        for i, line in enumerate(_chip_lines(legend, width)):
+    def _draw_chips(self, draw: ImageDraw.ImageDraw, chips: Chips, x: int, y: int) -> None:
+        for i, line in enumerate(self._chip_lines(chips)):
             for offset, name, colour in line:
-                left, top = x + offset, y + i * LINE + 2
-                draw.rectangle((left, top, left + 12, top + 12), tuple(colour), INK)
-                draw.text((left + LINE, top - 1), name, INK, font())
-        return
-    ramp = matplotlib.colormaps[legend.colormap](np.linspace(0, 1, width))[None, :, :3]
-    canvas.paste(Image.fromarray((np.repeat(ramp, LINE - 6, axis=0) * 255 + 0.5).astype(np.uint8)), (x, y))
-    middle = (legend.low + legend.high) / 2
-    draw.text((x, y + LINE - 4), f'{legend.title} {_number(legend.low)}'.strip(), INK, font())
-    draw.text((x + width // 2, y + LINE - 4), _number(middle), INK, font(), anchor='ma')
-    draw.text((x + width, y + LINE - 4), f'{_number(legend.high)} {legend.unit}'.strip(), INK, font(), anchor='ra')
+                left, top = x + offset, y + i * self.line + self.chip // 6
+                draw.rectangle((left, top, left + self.chip, top + self.chip), tuple(colour), INK)
+                draw.text((left + self.line, top), name, INK, self.font)
+
+    def _draw_bar(self, canvas: Image.Image, bar: Bar, x: int, y: int) -> None:
+        draw = ImageDraw.Draw(canvas)
+        ramp = matplotlib.colormaps[bar.colormap](np.linspace(0, 1, self.width))[None, :, :3]
+        ramp = np.repeat((ramp * 255 + 0.5).astype(np.uint8), self.line * 2 // 3, axis=0)
+        canvas.paste(Image.fromarray(ramp), (x, y))
+        y += self.line * 3 // 4
+        draw.text((x, y), f'{bar.title} {_number(bar.low)}'.strip(), INK, self.font)
+        draw.text((x + self.width // 2, y), _number((bar.low + bar.high) / 2), INK, self.font, anchor='ma')
+        draw.text((x + self.width, y), f'{_number(bar.high)} {bar.unit}'.strip(), INK, self.font, anchor='ra')
+
+    def _chip_lines(self, chips: Chips) -> list[list[tuple[int, str, tuple]]]:
+        """The entries in lines that fit the column, each entry with its x position."""
+        lines, x = [[]], 0
+        for name, colour in chips.entries:
+            name = self._shorten(name, self.width - self.line)
+            width = self.line + int(self.font.getlength(name))
+            if x and x + width > self.width:
+                lines.append([])
+                x = 0
+            lines[-1].append((x, name, colour))
+            x += width + self.margin
+        return lines
+
+    def _shorten(self, text: str, width: int) -> str:
+        while len(text) > 1 and self.font.getlength(text) > width:
+            text = text[:-2] + '…'
+        return text
 
 
 def _number(value: float) -> str:
