@@ -1,0 +1,56 @@
+from types import SimpleNamespace
+
+import pytest
+from mmengine.structures import PixelData
+
+from mlore_mm.engine import MultiTaskVisualizationHook
+from mlore_mm.structures import MultiTaskDataSample
+from tests.toy import write_images
+
+
+class Recorder:
+    def __init__(self):
+        self.drawn = []
+
+    def add_datasample(self, name, image, sample, out_file, step, **options):
+        assert image.shape == (12, 16, 3)
+        self.drawn.append((name, out_file, step))
+
+
+@pytest.fixture
+def samples(tmp_path):
+    write_images(tmp_path, 5)
+    metas = [dict(img_path=str(tmp_path / f'{i:03d}.png'), sample_id=f'room/{i}') for i in range(5)]
+    return [MultiTaskDataSample(metainfo=meta, pred=PixelData()) for meta in metas]
+
+
+def test_every_interval_th_validation_image_at_each_evaluation(samples):
+    runner, hook = SimpleNamespace(visualizer=Recorder(), iter=100), MultiTaskVisualizationHook(draw=True, interval=2)
+    for _ in range(2):
+        hook.before_val_epoch(runner)
+        hook.after_val_iter(runner, 0, None, samples[:3])  # batches do not change which images are drawn
+        hook.after_val_iter(runner, 1, None, samples[3:])
+    assert [name for name, *_ in runner.visualizer.drawn] == ['val/room_0', 'val/room_2', 'val/room_4'] * 2
+    assert {step for *_, step in runner.visualizer.drawn} == {100}
+
+
+def test_every_test_image_gets_a_file(samples, tmp_path):
+    runner = SimpleNamespace(visualizer=Recorder())
+    hook = MultiTaskVisualizationHook(draw=True, interval=50, out_dir=str(tmp_path / 'panels'))
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0, None, samples)
+    files = [file for _, file, _ in runner.visualizer.drawn]
+    assert files == [str(tmp_path / 'panels' / f'room_{i}.png') for i in range(5)]
+
+
+def test_nothing_is_drawn_unless_asked(samples):
+    runner, hook = SimpleNamespace(visualizer=Recorder(), iter=0), MultiTaskVisualizationHook()
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, None, samples)
+    hook.after_test_iter(runner, 0, None, samples)
+    assert runner.visualizer.drawn == []
+
+
+def test_interval_is_checked():
+    with pytest.raises(ValueError, match='interval=0'):
+        MultiTaskVisualizationHook(interval=0)

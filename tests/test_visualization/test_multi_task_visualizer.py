@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from PIL import Image
+
+from mlore_mm.registry import VISUALIZERS
+from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.tasks import TaskSet
+from mlore_mm.visualization import draw_overlays, draw_tasks
+from mlore_mm.visualization.panels import BLANK
+
+TASKS = TaskSet(
+    dict(
+        semseg=dict(
+            type='SemSeg',
+            out_channels=3,
+            classes=('wall', 'floor', 'bed'),
+            palette=[[9, 9, 200], [9, 200, 9], [200, 9, 9]],
+        ),
+        human_parts=dict(type='HumanParts'),
+        sal=dict(type='Saliency'),
+        normals=dict(type='SurfaceNormals'),
+        edge=dict(type='Edge'),
+        depth=dict(type='Depth'),
+    )
+)
+SIZE = (12, 16)
+CELL = 192 * 256
+IMAGE = np.full((*SIZE, 3), (250, 128, 7), np.uint8)
+
+
+def constant(task, value):
+    values = torch.full((task.target_channels, *SIZE), float(value))
+    return values.to(torch.int64) if task.dtype == 'uint8' else values
+
+
+def maps(value) -> dict:
+    return {name: constant(task, value) for name, task in TASKS.items()}
+
+
+def count(panel, colour) -> int:
+    return int((panel == np.array(colour)).all(axis=-1).sum())
+
+
+def test_colours_of_prediction_and_truth():
+    pred, gt = maps(1), maps(1)
+    gt['semseg'][:, :, 8:] = 2
+    panel = draw_tasks(IMAGE, TASKS, pred, gt)
+    assert count(panel, IMAGE[0, 0]) == CELL
+    assert count(panel, (9, 200, 9)) >= CELL + CELL / 2
+    assert CELL / 2 <= count(panel, (200, 9, 9)) < CELL / 2 + 400  # and its legend
+    assert count(panel, (9, 9, 200)) == 0  # a class that is not there is not in the legend
+
+
+def test_depth_shares_one_range():
+    depth, near, far = TASKS.subset(['depth']), (253, 231, 37), (68, 1, 84)  # both ends of viridis
+    gt = torch.full((1, *SIZE), 6.0)
+    gt[:, :, :8] = 2.0
+    panel = draw_tasks(IMAGE, depth, dict(depth=torch.full((1, *SIZE), 6.0)), dict(depth=gt), draw_error=False)
+    assert 0.5 * CELL <= count(panel, near) < 0.6 * CELL
+    assert 1.5 * CELL <= count(panel, far) < 1.6 * CELL
+
+
+def test_unlabelled_is_grey_and_has_no_error():
+    gt = {
+        name: torch.from_numpy(task.empty_target(*SIZE)).reshape(SIZE[0], SIZE[1], -1).permute(2, 0, 1)
+        for name, task in TASKS.items()
+    }
+    panel = draw_tasks(IMAGE, TASKS, maps(1), gt)
+    assert count(panel, BLANK) > 0.9 * 2 * len(TASKS) * CELL
+
+
+def test_only_what_is_there_is_drawn():
+    both = draw_tasks(IMAGE, TASKS, maps(1), maps(1))
+    labels = draw_tasks(IMAGE, TASKS, None, maps(1))
+    some = draw_tasks(IMAGE, TASKS, dict(depth=maps(1)['depth']))
+    assert labels.shape[0] < both.shape[0]
+    assert labels.shape[1] == both.shape[1]
+    assert some.shape[1] < both.shape[1] / 2
+
+
+def test_overlay_lets_the_image_through():
+    labels = maps(0)
+    clear = draw_overlays(IMAGE, TASKS, labels, opacity=0)
+    assert count(clear, IMAGE[0, 0]) == (1 + len(TASKS)) * CELL
+    solid = draw_overlays(IMAGE, TASKS, labels, opacity=1)
+    assert count(solid, IMAGE[0, 0]) == CELL
+    assert count(solid, (9, 9, 200)) >= CELL
+
+
+def sample() -> MultiTaskDataSample:
+    return MultiTaskDataSample(gt=PixelData(**maps(1)), pred=PixelData(**maps(1)), metainfo=dict(img_path='x.jpg'))
+
+
+def test_file_or_backend(tmp_path):
+    visualizer = VISUALIZERS.build(
+        dict(
+            type='MultiTaskVisualizer',
+            name='a',
+            save_dir=str(tmp_path),
+            vis_backends=[dict(type='mmengine.LocalVisBackend')],
+        )
+    )
+    with pytest.raises(ValueError, match='dataset_meta'):
+        visualizer.add_datasample('x', IMAGE, sample())
+    visualizer.dataset_meta = dict(tasks=TASKS.to_config())
+    visualizer.add_datasample('x', IMAGE, sample(), step=3)
+    visualizer.add_datasample('x', IMAGE, sample(), out_file=str(tmp_path / 'new' / 'y.png'))
+    stored = [path.name for path in tmp_path.rglob('*.png')]
+    assert sorted(stored) == ['x_3.png', 'y.png']
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'new' / 'y.png')), visualizer.get_image())
