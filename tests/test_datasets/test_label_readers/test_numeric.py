@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from mlore_mm.datasets.label_readers import NpyReader, ScaledReader, VectorReader
+from tests.test_datasets.archives import write_image, write_npy
+
+
+def test_grey_values_are_divided(tmp_path):
+    depth = np.array([[0, 1500, 65535]], dtype=np.uint16)
+    label = ScaledReader('x', divisor=1000, bits=16).read(str(write_image(tmp_path / 'x.png', depth)))
+    assert label.dtype == np.float32
+    assert_allclose(label, [[0, 1.5, 65.535]])
+
+
+def test_a_depth_map_squeezed_into_bytes_is_refused(tmp_path):
+    path = str(write_image(tmp_path / 'x.png', np.zeros((2, 3), dtype=np.uint8)))
+    with pytest.raises(ValueError, match='x.png has 8 bits per pixel, expected 16'):
+        ScaledReader('x', divisor=1000, bits=16).read(path)
+
+
+def test_bytes_become_vector_components(tmp_path):
+    path = str(write_image(tmp_path / 'x.png', np.array([[[0, 255, 51]]], dtype=np.uint8)))
+    label = VectorReader('x').read(path)
+    assert label.dtype == np.float32
+    assert_allclose(label, [[[-1, 1, -0.6]]], atol=1e-7)
+
+
+def test_vectors_read_back_bit_for_bit(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    vectors = VectorReader('x').read(str(write_image(tmp_path / 'a.png', levels)))
+    vectors[:9] = 0
+    path = tmp_path / 'b.png'
+    Image.fromarray(VectorReader.encode(vectors)).save(path)
+    assert_array_equal(VectorReader('x').read(str(path)), vectors)
+
+
+@pytest.mark.parametrize(
+    'array', [np.zeros((2, 3), np.uint8), np.zeros((2, 3, 3), np.uint16)], ids=['one channel', '16 bits']
+)
+def test_other_images_are_no_vectors(tmp_path, array):
+    with pytest.raises(ValueError, match='x.png is uint.* expected an 8-bit PNG with 3 channels'):
+        VectorReader('x').read(str(write_image(tmp_path / 'x.png', array)))
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float64, np.int32])
+def test_npy_arrays_become_float32(tmp_path, dtype):
+    path = str(write_npy(tmp_path / 'x.npy', np.array([[[1], [2]]], dtype=dtype)))
+    label = NpyReader('x', scale=0.5).read(path)
+    assert label.dtype == np.float32
+    assert_array_equal(label, [[0.5, 1]])
+
+
+class Intruder:
+    def __reduce__(self):
+        return (open, ('intruded', 'w'))
+
+
+def test_pickled_objects_are_never_loaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / 'x.npy', np.array([Intruder()], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match='x.npy cannot be read as a .npy array of numbers'):
+        NpyReader('x').read(str(tmp_path / 'x.npy'))
+    assert not (tmp_path / 'intruded').exists()
+
+
+def test_bad_npy_files_are_named(tmp_path):
+    path = write_npy(tmp_path / 'x.npy', np.zeros((20, 30), dtype=np.float32))
+    data = path.read_bytes()
+    for content in (data[:-9], data[:40], b'', b'text'):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match='x.npy cannot be read'):
+            NpyReader('x').read(str(path))
+    with pytest.raises(ValueError, match='none.npy cannot be read.*No such file'):
+        NpyReader('x').read(str(tmp_path / 'none.npy'))
+    with pytest.raises(ValueError, match='x.npy holds complex128, expected real numbers'):
+        NpyReader('x').read(str(write_npy(path, np.zeros((2, 2), dtype=complex))))
+    np.savez(tmp_path / 'x.npz', a=np.zeros(3))
+    with pytest.raises(ValueError, match='x.npz is an archive of arrays'):
+        NpyReader('x').read(str(tmp_path / 'x.npz'))

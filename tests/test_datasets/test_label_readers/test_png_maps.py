@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from mlore_mm.datasets.label_readers import IdMapReader, LabelBoundaryReader, MaskReader
+from tests.test_datasets.archives import write_image
+
+
+def ids(tmp_path, values, dtype=np.uint8):
+    return str(write_image(tmp_path / 'x.png', np.array(values, dtype=dtype)))
+
+
+def test_ids_are_shifted_and_ignored(tmp_path):
+    reader = IdMapReader('labels', offset=-1, ignore=(0, 255))
+    label = reader.read(ids(tmp_path, [[0, 1], [40, 255]]))
+    assert label.dtype == np.uint8
+    assert_array_equal(label, [[255, 0], [39, 255]])
+
+
+def test_ids_are_renumbered_by_a_map(tmp_path):
+    reader = IdMapReader('labels', id_map={7: 0, 300: 1}, ignore=(65535,))
+    assert_array_equal(reader.read(ids(tmp_path, [[7, 300, 65535]], np.uint16)), [[0, 1, 255]])
+
+
+def test_values_without_a_meaning_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r'x.png holds the values \[3, 9\], which stand for no class here'):
+        IdMapReader('labels', id_map={7: 0}).read(ids(tmp_path, [[7, 3, 9]]))
+    with pytest.raises(ValueError, match=r'the values \[300\]'):
+        IdMapReader('labels').read(ids(tmp_path, [[300, 7]], np.uint16))
+    with pytest.raises(ValueError, match=r'the values \[0\]'):
+        IdMapReader('labels', offset=-1).read(ids(tmp_path, [[0, 7]]))
+
+
+def test_colours_instead_of_ids_are_refused(tmp_path):
+    path = str(write_image(tmp_path / 'x.png', np.zeros((3, 4, 3), dtype=np.uint8)))
+    for reader in (IdMapReader('x'), MaskReader('x'), LabelBoundaryReader('x')):
+        with pytest.raises(ValueError, match=r'x.png has shape \(3, 4, 3\), expected one value per pixel.*not colours'):
+            reader.read(path)
+
+
+def test_palette_files_hold_ids(tmp_path):
+    image = Image.fromarray(np.array([[0, 3]], dtype=np.uint8))
+    image.putpalette([255, 0, 0] * 4)
+    image.save(tmp_path / 'x.png')
+    assert_array_equal(IdMapReader('x').read(str(tmp_path / 'x.png')), [[0, 3]])
+
+
+@pytest.mark.parametrize('threshold', [0.0, 0.25, 0.5, 0.999])
+def test_a_mask_is_what_exceeds_the_threshold(tmp_path, threshold):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    mask = MaskReader('x', threshold=threshold).read(ids(tmp_path, grey))
+    assert mask.dtype == np.uint8
+    assert_array_equal(mask, grey / 255.0 > threshold)
+
+
+def test_a_mask_of_sixteen_bits_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='x.png is uint16, expected an 8-bit'):
+        MaskReader('x').read(ids(tmp_path, [[0, 65535]], np.uint16))
+
+
+def test_boundaries_lie_on_both_sides_of_a_change_but_not_beside_ignored_pixels(tmp_path):
+    path = ids(tmp_path, [[1, 1, 2, 2, 9, 3], [1, 1, 2, 2, 9, 3], [4, 4, 4, 4, 9, 3]])
+    label = LabelBoundaryReader('x', ignore=(9,)).read(path)
+    assert_array_equal(label, [[0, 1, 1, 0, 255, 0], [1, 1, 1, 1, 255, 0], [1, 1, 1, 1, 255, 0]])
+
+
+def test_boundaries_are_thinned_on_request(tmp_path):
+    regions = np.repeat([[1, 2, 9]], 6, axis=0).repeat(5, axis=1)
+    label = LabelBoundaryReader('x', ignore=(9,), thin_lines=True).read(ids(tmp_path, regions))
+    assert_array_equal((label == 1).sum(axis=1)[1:-1], 1)
+    assert_array_equal(label == 255, regions == 9)
+
+
+def test_what_is_encoded_reads_back(tmp_path):
+    mask = np.array([[0, 1], [1, 0]], dtype=np.uint8)
+    assert_array_equal(MaskReader('x').read(ids(tmp_path, MaskReader.encode(mask))), mask)
+    reader, label = IdMapReader('x', offset=-1, ignore=(0,)), np.array([[0, 39], [255, 7]], dtype=np.uint8)
+    assert_array_equal(reader.read(ids(tmp_path, reader.encode(label))), label)

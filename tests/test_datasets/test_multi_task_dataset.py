@@ -1,0 +1,206 @@
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from numpy.testing import assert_array_equal
+
+from mlore_mm.datasets import MultiTaskDataset, NYUDv2Dataset, PASCALContextDataset
+from tests.shared import REPO
+from tests.test_datasets.archives import LABELS, TASKS, build, write_archive, write_image
+
+
+@pytest.fixture
+def log(caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def split(root, *ids, name='train.txt'):
+    (root / name).write_text('\n'.join(ids))
+    return name
+
+
+# ---- what is found ---------------------------------------------------------------------------------------------------
+def test_a_folder_without_a_split_file_is_taken_as_a_whole(tmp_path):
+    dataset = build(write_archive(tmp_path))
+    assert [dataset.get_data_info(i)['sample_id'] for i in range(len(dataset))] == ['a', 'b', 'c']
+    packed = dataset[2]
+    assert packed['inputs'].shape == (3, 12, 16)
+    assert (packed['data_samples'].gt.semseg == 2).all()
+
+
+def test_a_split_file_gives_the_order(tmp_path):
+    write_archive(tmp_path)
+    dataset = build(tmp_path, ann_file=split(tmp_path, 'c', 'a'))
+    assert [dataset.get_data_info(i)['sample_id'] for i in range(len(dataset))] == ['c', 'a']
+    assert len(build(tmp_path, ann_file='train.txt', indices=1)) == 1
+
+
+def test_names_with_spaces_other_alphabets_and_subfolders(tmp_path):
+    ids = ('mit Leerzeichen', 'größe', '街/写真')
+    dataset = build(write_archive(tmp_path, ids))
+    assert sorted(dataset[i]['data_samples'].sample_id for i in range(3)) == sorted(ids)
+
+
+def test_several_image_suffixes(tmp_path):
+    write_archive(tmp_path, ('a',), suffix='.jpg')
+    write_archive(tmp_path, ('b',), suffix='.png')
+    dataset = build(tmp_path, img_suffix=('.jpg', '.png'))
+    assert [os.path.basename(dataset.get_data_info(i)['img_path']) for i in range(2)] == ['a.jpg', 'b.png']
+
+
+def test_only_labels_of_the_task_set_are_read(tmp_path):
+    write_archive(tmp_path)
+    for name in 'abc':
+        (tmp_path / f'depth/{name}.npy').write_bytes(b'broken')
+    dataset = build(tmp_path, tasks=dict(semseg=TASKS['semseg']))
+    assert list(dataset[0]['data_samples'].gt.keys()) == ['semseg']
+
+
+def test_a_task_without_a_place_has_no_labels(tmp_path):
+    dataset = build(write_archive(tmp_path), labels=dict(LABELS, depth=None))
+    sample = dataset[0]['data_samples']
+    assert (sample.gt.depth == 0).all()
+    assert sample.label_paths['depth'] is None
+    assert sample.label_paths['semseg'].endswith('labels/a.png')
+
+
+def test_missing_labels_are_ignored_or_raised(tmp_path):
+    write_archive(tmp_path)
+    (tmp_path / 'labels/b.png').unlink()
+    (tmp_path / 'normals/b.png').unlink()
+    sample = build(tmp_path)[1]['data_samples']
+    assert (sample.gt.semseg == 255).all()
+    assert (sample.gt.normals == 255).all()
+    assert (sample.gt.depth > 0).all()
+    with pytest.raises(ValueError, match=r"1 of 3 labels of task 'semseg' are missing, expected .*labels/\*.png: b"):
+        build(tmp_path, missing_labels='raise')
+
+
+def test_the_first_reader_whose_file_exists_is_taken(tmp_path):
+    write_archive(tmp_path)
+    write_image(tmp_path / 'better/b.png', np.full((12, 16), 4, dtype=np.uint8))
+    readers = [dict(type='IdMapReader', dir='better'), dict(type='IdMapReader', dir='labels')]
+    dataset = build(tmp_path, labels=dict(LABELS, semseg=readers))
+    assert [int(dataset[i]['data_samples'].gt.semseg.max()) for i in range(3)] == [0, 4, 2]
+
+
+def test_options_of_a_default_reader_are_changed_one_by_one(tmp_path):
+    config = dict(metainfo=dict(tasks=dict(semseg=dict(type='SemSeg', out_channels=40))), lazy_init=True)
+    dataset = NYUDv2Dataset(str(tmp_path), labels=dict(semseg=dict(dir='elsewhere')), **config)
+    (reader,) = dataset.readers['semseg']
+    assert reader.dir == 'elsewhere'
+    assert reader.table[40] == 39
+    with pytest.raises(ValueError, match="label reader of task 'semseg' has no `type`"):
+        MultiTaskDataset(str(tmp_path), labels=dict(semseg=dict(dir='x')), **config)
+
+
+def test_metrics_read_the_original_file_and_not_the_baked_one(tmp_path):
+    root, tasks = REPO / 'tests/data/pascal', dict(edge=dict(type='Edge'))
+    paths = dict(ann_file='ImageSets/Context/train.txt', metainfo=dict(tasks=tasks), pipeline=[])
+    original = PASCALContextDataset(str(root), **paths).get_data_info(0)
+    assert original['label_paths']['edge'].endswith('pascal-context/trainval/2008_000007.mat')
+    for folder in os.listdir(root):
+        os.symlink(root / folder, tmp_path / folder)
+    write_image(tmp_path / 'baked/edge/2008_000007.png', np.zeros((94, 160), dtype=np.uint8))
+    baked = PASCALContextDataset(str(tmp_path), **paths).get_data_info(0)
+    assert baked['label_files']['edge'][1][0].endswith('baked/edge/2008_000007.png')
+    assert baked['label_paths']['edge'].endswith('pascal-context/trainval/2008_000007.mat')
+
+
+def test_workers_give_the_same_samples_for_the_same_seed(tmp_path):
+    steps = ['LoadMultiTaskImage', 'LoadMultiTaskLabels', 'MultiTaskRandomScale', 'MultiTaskRandomFlip']
+    steps = [*steps, 'PhotoMetricDistortion', 'PackMultiTaskInputs']
+    dataset = build(write_archive(tmp_path), pipeline=[dict(type=step) for step in steps])
+    loader = dict(dataset=dataset, batch_size=1, num_workers=2, sampler=dict(type='InfiniteSampler', shuffle=True))
+
+    def draw(seed):
+        batches = iter(Runner.build_dataloader(dict(loader), seed=seed))
+        return [next(batches)['inputs'][0].float() for _ in range(4)]
+
+    first, again, other = draw(1), draw(1), draw(2)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+# ---- what is wrong ---------------------------------------------------------------------------------------------------
+def test_wrong_paths_are_named(tmp_path):
+    write_archive(tmp_path)
+    cases = [
+        (dict(root=tmp_path / 'none'), r"The root of MultiTaskDataset, '.*none' does not exist. Check `data_root`"),
+        (dict(data_prefix=dict(img='photos')), r"The image folder of MultiTaskDataset, '.*photos' does not exist"),
+        (dict(ann_file='none.txt'), 'Cannot read the split file .*none.txt'),
+        (dict(ann_file=split(tmp_path, name='empty.txt')), 'empty.txt lists no sample'),
+        (dict(ann_file=split(tmp_path, 'a', 'x', 'y')), '2 of 3 images of .*train.txt are not in .*images .*: x, y'),
+        (dict(img_suffix='.bmp'), 'images has no file that ends with .bmp'),
+    ]
+    for options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            build(**{'root': tmp_path, **options})
+
+
+def test_wrong_options_are_named(tmp_path):
+    write_archive(tmp_path)
+    with pytest.raises(ValueError, match="missing_labels has to be 'ignore' or 'raise', but is 'drop'"):
+        build(tmp_path, missing_labels='drop')
+    with pytest.raises(ValueError, match="on_error has to be 'raise' or 'skip', but is 'ignore'"):
+        build(tmp_path, on_error='ignore')
+    with pytest.raises(ValueError, match="on_error='skip' is for training"):
+        build(tmp_path, on_error='skip', test_mode=True)
+    with pytest.raises(ValueError, match=r"needs metainfo\['tasks'\].*bind_tasks"):
+        MultiTaskDataset(str(tmp_path))
+    with pytest.raises(ValueError, match="Task 'x' has type 'Nothing', which is not a known kind"):
+        build(tmp_path, tasks=dict(x=dict(type='Nothing')))
+
+
+def test_a_task_without_any_label_is_warned_about(tmp_path, log):
+    build(write_archive(tmp_path), labels=dict(LABELS, depth=dict(type='NpyReader', dir='dpeth')))
+    assert re.search(r"No image has a label for task 'depth'; looked for .*dpeth/\*.npy", log.text)
+
+
+def test_a_broken_sample_stops_or_is_replaced_by_the_next_one(tmp_path, log):
+    write_archive(tmp_path)
+    (tmp_path / 'images/b.png').write_bytes((tmp_path / 'images/b.png').read_bytes()[:-40])
+    with pytest.raises(ValueError, match='b.png cannot be decoded'):
+        build(tmp_path)[1]
+    dataset = build(tmp_path, on_error='skip')
+    assert [dataset[1]['data_samples'].sample_id for _ in range(2)] == ['c', 'c']
+    assert dataset.num_skipped == 2
+    assert 'Skipped broken sample number 2: ' in log.text
+
+
+def test_skipping_ends_when_nothing_can_be_read(tmp_path):
+    write_archive(tmp_path)
+    for name in 'abc':
+        (tmp_path / f'images/{name}.png').write_bytes(b'x')
+    with pytest.raises(ValueError, match='3 samples in a row from number 1 on cannot be read'):
+        build(tmp_path, on_error='skip')[1]
+
+
+def test_a_pipeline_that_gives_nothing_is_an_error(tmp_path):
+    dataset = build(write_archive(tmp_path))
+    dataset.pipeline = lambda results: None
+    with pytest.raises(ValueError, match="The pipeline gave nothing for sample 'b'"):
+        dataset[1]
+
+
+def test_images_of_extreme_shapes(tmp_path):
+    for name, size in (('dot', (1, 1)), ('strip', (2000, 2))):
+        write_archive(tmp_path, (name,), size)
+    dataset = build(tmp_path)
+    assert_array_equal([tuple(dataset[i]['inputs'].shape) for i in range(2)], [(3, 1, 1), (3, 2000, 2)])
+
+
+def test_a_loop_of_links_ends(tmp_path):
+    write_archive(tmp_path)
+    (tmp_path / 'images/loop').symlink_to(tmp_path / 'images', target_is_directory=True)
+    assert len(build(tmp_path)) == 3
+    (tmp_path / 'images/d.png').symlink_to('d.png')
+    with pytest.raises(ValueError, match='Cannot read .*d.png: Too many levels of symbolic links'):
+        build(tmp_path)[3]

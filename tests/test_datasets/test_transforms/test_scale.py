@@ -1,0 +1,84 @@
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mlore_mm.datasets.transforms import MultiTaskRandomScale, MultiTaskResize
+from mlore_mm.tasks import TaskSet
+
+
+def sample(height=10, width=15):
+    tasks = TaskSet(dict(semseg=dict(type='SemSeg'), depth=dict(type='Depth')))
+    rng = np.random.default_rng(0)
+    targets = dict(
+        semseg=rng.integers(0, 21, (height, width), dtype=np.uint8),
+        depth=rng.uniform(1, 9, (height, width)).astype(np.float32),
+    )
+    return dict(img=rng.integers(0, 256, (height, width, 3), dtype=np.uint8), tasks=tasks, targets=targets)
+
+
+def test_sizes_are_rounded_down_and_depth_is_divided():
+    results = MultiTaskRandomScale((1.37, 1.37))(sample())
+    assert results['img'].shape == (13, 20, 3)
+    assert results['img_shape'] == (13, 20)
+    assert_allclose(results['scale_factor'], (20 / 15, 13 / 10))
+    assert results['targets']['depth'].dtype == np.float32
+    depth = cv2.resize(sample()['targets']['depth'], (20, 13), interpolation=cv2.INTER_NEAREST)
+    assert_allclose(results['targets']['depth'], depth / 1.37, rtol=1e-6)
+    assert set(np.unique(results['targets']['semseg'])) <= set(np.unique(sample()['targets']['semseg']))
+
+
+def test_bytes_are_the_cut_fractions():
+    fractions = MultiTaskRandomScale((1.37, 1.37), image_dtype='float32')(sample())['img']
+    assert fractions.dtype == np.float32
+    assert_array_equal(MultiTaskRandomScale((1.37, 1.37))(sample())['img'], fractions.astype(np.uint8))
+
+
+def test_factors_cover_the_range():
+    transform = MultiTaskRandomScale((0.5, 2.0))
+    factors = [transform.draw() for _ in range(500)]
+    assert 0.5 <= min(factors) < 0.52
+    assert 1.98 < max(factors) <= 2
+    assert np.mean(factors) == pytest.approx(1.25, abs=0.06)
+
+
+def test_factor_one_changes_nothing():
+    results = MultiTaskRandomScale((1, 1))(sample())
+    assert_array_equal(results['img'], sample()['img'])
+    assert_array_equal(results['targets']['depth'], sample()['targets']['depth'])
+
+
+def test_a_pixel_remains_of_the_smallest_image():
+    assert MultiTaskRandomScale((0.5, 0.5))(sample(1, 1))['img'].shape == (1, 1, 3)
+
+
+def test_what_cannot_be_resized_is_named():
+    results = dict(sample(2, 20000), img_path='panorama.jpg')
+    with pytest.raises(ValueError, match='panorama.jpg of 2x20000 would become 4x40000, which is too large'):
+        MultiTaskRandomScale((2, 2))(results)
+
+
+@pytest.mark.parametrize('options', [dict(ratio_range=(2, 0.5)), dict(ratio_range=(0, 1)), dict(image_dtype='int8')])
+def test_bad_options(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        MultiTaskRandomScale(**options)
+
+
+def test_resize_fits_into_a_size_or_meets_it():
+    fitted = MultiTaskResize((40, 30))(sample())
+    assert fitted['img'].shape == (20, 30, 3)
+    assert fitted['targets']['depth'].max() == pytest.approx(sample()['targets']['depth'].max() / 2)
+    met = MultiTaskResize((40, 30), keep_ratio=False)(sample())
+    assert met['targets']['semseg'].shape == (40, 30)
+    assert met['targets']['depth'].max() == pytest.approx(sample()['targets']['depth'].max() / 8**0.5)
+
+
+def test_scale_factors_multiply():
+    results = MultiTaskRandomScale((3, 3))(MultiTaskRandomScale((2, 2))(sample()))
+    assert results['scale_factor'] == (6, 6)
+
+
+def test_without_labels_only_the_image_is_resized():
+    results = sample()
+    del results['targets']
+    assert MultiTaskResize((20, 30))(results)['img'].shape == (20, 30, 3)
