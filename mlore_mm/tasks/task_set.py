@@ -68,7 +68,7 @@ def _build(name: str, task) -> Task:
     if isinstance(task, Task):
         return task
     config = dict(task)
-    if config.get('type') not in TASKS:
+    if not isinstance(config.get('type'), str) or config['type'] not in TASKS:
         raise ValueError(
             f"Task '{name}' has type {config.get('type')!r}, which is not a known kind of task. "
             f'Known kinds: {sorted(TASKS.module_dict)}. A new kind is one file in mlore_mm/tasks or your own package.'

@@ -1,0 +1,108 @@
+"""What holds for every kind of task."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from torch.testing import assert_close
+
+from mlore_mm.registry import TASKS
+from mlore_mm.tasks import Depth, SemSeg, Task
+from tests.test_tasks.kinds import KINDS, make, make_label, to_tensor
+
+
+@pytest.fixture(params=KINDS)
+def task(request):
+    return make(request.param)
+
+
+def test_every_kind_of_the_package_is_tested_here():
+    own = {name for name, kind in TASKS.module_dict.items() if kind.__module__.startswith('mlore_mm.')}
+    assert own == set(KINDS)
+
+
+def test_mirroring_twice_changes_nothing(task):
+    label = make_label(task)
+    label.reshape(-1)[:3] = task.ignore_value
+    before = label.copy()
+    assert_array_equal(task.hflip_values(task.hflip_values(label)), label)
+    assert_array_equal(label, before)  # nor the label that came in
+    tensor = to_tensor(label)
+    mirrored = task.hflip_values(tensor, channel_axis=0)
+    assert_array_equal(mirrored, to_tensor(task.hflip_values(label)))
+
+
+def test_rescaling_there_and_back(task):
+    label = make_label(task)
+    np.testing.assert_allclose(task.rescale_values(task.rescale_values(label, 1.7), 1 / 1.7), label, rtol=1e-6)
+
+
+def test_fresh_labels_are_sound_and_count_everywhere(task):
+    label = make_label(task)
+    label.flat[0] = 1 if task.dtype == 'uint8' else label.flat[0]  # at least one part of a person
+    assert task.check_values(label) is None
+    assert task.valid_mask(to_tensor(task.mask_values(label))).all()
+
+
+def test_an_empty_target_is_sound_and_counts_nowhere(task):
+    empty = task.empty_target(3, 4)
+    assert empty.dtype == task.dtype
+    assert task.check_values(empty) is None
+    for label in (empty, task.mask_values(empty), task.mask_values(task.hflip_values(empty))):
+        valid = task.valid_mask(to_tensor(label))
+        assert valid.shape == (1, 3, 4)
+        assert not valid.any()
+
+
+def test_padding_counts_nowhere(task):
+    label = np.full_like(make_label(task), task.pad_value)
+    assert not task.valid_mask(to_tensor(task.mask_values(label))).any()
+
+
+def test_decoding_is_finalising_activated_logits(task):
+    logits = 3 * torch.randn(2, task.out_channels, 4, 5)
+    prediction = task.decode(logits)
+    assert_close(prediction, task.finalize(task.activate(logits)))
+    assert prediction.shape[-2:] == (4, 5)
+    assert_close(prediction[0], task.decode(logits[0]))
+
+
+def test_pictures_show_labels_predictions_and_nothing(task):
+    label = to_tensor(make_label(task)).numpy()
+    picture = task.draw(label)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (6, 5, 3)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1
+    prediction = task.decode(torch.randn(task.out_channels, 6, 5)).numpy()
+    assert task.draw(prediction).shape == (6, 5, 3)
+    empty = to_tensor(task.empty_target(6, 5)).numpy()
+    assert len(np.unique(task.draw(empty).reshape(-1, 3), axis=0)) == 1
+
+
+def test_the_constant_prediction_looks_like_a_prediction(task):
+    labels = [to_tensor(make_label(task, seed=seed)) for seed in range(3)]
+    constant = task.constant(labels)
+    prediction = task.decode(torch.randn(task.out_channels, 6, 5))
+    assert constant.shape == (len(prediction), 1, 1)
+    assert torch.isfinite(constant.float()).all()
+    assert torch.isfinite(task.constant([]).float()).all()
+
+
+def test_a_config_rebuilds_the_task(task):
+    assert TASKS.build(dict(task.to_config(), name=task.name)) == task
+
+
+def test_lists_of_a_config_become_tuples():
+    task = SemSeg(name='x', out_channels=2, classes=['a', 'b'], palette=[[1, 2, 3], [4, 5, 6]])
+    assert task.classes == ('a', 'b')
+    assert task.palette == ((1, 2, 3), (4, 5, 6))
+
+
+def test_a_task_needs_a_channel():
+    with pytest.raises(ValueError, match="Task 'x' needs out_channels >= 1, but got 0"):
+        Depth(name='x', out_channels=0)
+
+
+def test_a_kind_without_a_picture_says_so():
+    with pytest.raises(NotImplementedError, match='Task does not say how it is drawn'):
+        Task(name='x').draw(np.zeros((1, 2, 2)))

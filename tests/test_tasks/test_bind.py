@@ -1,0 +1,89 @@
+import pytest
+from mmengine.config import Config, ConfigDict
+
+from mlore_mm.tasks import bind_tasks
+
+
+def config(**changes):
+    dataset = dict(type='MultiTaskDataset', data_root='x', metainfo=dict(note='kept'))
+    base = dict(
+        tasks=dict(
+            semseg=dict(type='SemSeg', out_channels=4),
+            depth=dict(type='Depth'),
+            edge=dict(type='Edge', loss_weight=50.0),
+        ),
+        model=dict(type='Model', test_cfg=dict(mode='whole')),
+        train_dataloader=dict(
+            dataset=dict(
+                type='ConcatDataset',
+                datasets=[dataset, dict(type='RepeatDataset', times=2, dataset=dict(dataset, data_root='y'))],
+            )
+        ),
+        val_dataloader=dict(dataset=dataset),
+        val_evaluator=dict(type='MultiTaskEvaluator'),
+        test_evaluator=dict(type='OtherMetric'),
+    )
+    return Config(dict(base, **changes))
+
+
+def leaves(cfg):
+    first, second = cfg.train_dataloader.dataset.datasets
+    return [first, second.dataset, cfg.val_dataloader.dataset]
+
+
+def test_the_final_tasks_reach_every_place():
+    cfg = config()
+    cfg.merge_from_dict({'tasks.edge.loss_weight': 20.0})
+    bind_tasks(cfg)
+    for place in (cfg.model, *(leaf.metainfo for leaf in leaves(cfg)), cfg.val_evaluator):
+        assert list(place.tasks) == ['semseg', 'depth', 'edge']
+        assert place.tasks.edge.loss_weight == 20.0
+    assert all(leaf.metainfo.note == 'kept' for leaf in leaves(cfg))
+    assert cfg.model.test_cfg == dict(mode='whole', tasks=['semseg', 'depth', 'edge'])
+    assert 'tasks' not in cfg.test_evaluator
+
+
+def test_binding_twice_changes_nothing():
+    once = bind_tasks(config(task_names=['depth', 'semseg'])).to_dict()
+    assert bind_tasks(bind_tasks(config(task_names=['depth', 'semseg']))).to_dict() == once
+
+
+def test_task_names_cut_and_keep_the_order_of_tasks():
+    cfg = bind_tasks(config(task_names=['edge', 'semseg']))
+    assert list(cfg.model.tasks) == ['semseg', 'edge']
+    assert list(cfg.val_evaluator.tasks) == ['semseg', 'edge']
+    assert list(cfg.tasks) == ['semseg', 'depth', 'edge']
+
+
+def test_auxiliary_tasks_are_loaded_but_not_evaluated():
+    cfg = bind_tasks(config(aux_tasks=['depth']))
+    assert list(cfg.model.tasks) == ['semseg', 'depth', 'edge']
+    assert cfg.model.aux_tasks == ['depth']
+    assert cfg.model.test_cfg.tasks == list(cfg.val_evaluator.tasks) == ['semseg', 'edge']
+    assert list(leaves(cfg)[0].metainfo.tasks) == ['semseg', 'depth', 'edge']
+
+
+def test_evaluated_tasks_can_be_named():
+    cfg = bind_tasks(config(eval_tasks=['edge']))
+    assert cfg.model.test_cfg.tasks == ['edge']
+
+
+def test_what_is_handed_out_is_plain_and_not_shared():
+    cfg = bind_tasks(config())
+    first, second, _ = leaves(cfg)
+    first.metainfo.tasks.depth.loss_weight = 7
+    assert 'loss_weight' not in second.metainfo.tasks.depth
+    assert isinstance(cfg.model.tasks, ConfigDict)  # the config's own view; what is inside stays plain
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match='has no `tasks`'):
+        bind_tasks(config(tasks={}))
+    for key in ('task_names', 'aux_tasks', 'eval_tasks'):
+        with pytest.raises(ValueError, match=r"Unknown task \['flow'\]: known here are"):
+            bind_tasks(config(**{key: ['flow']}))
+
+
+def test_configs_without_model_or_data_are_fine():
+    cfg = bind_tasks(Config(dict(tasks=dict(depth=dict(type='Depth')))))
+    assert list(cfg) == ['tasks']

@@ -1,0 +1,58 @@
+import pickle
+
+import pytest
+
+from mlore_mm.tasks import Depth, SemSeg, TaskSet, check_task_names
+
+CONFIG = dict(
+    depth=dict(type='Depth', loss_weight=3.0),
+    semseg=dict(type='SemSeg', out_channels=4, classes=['a', 'b', 'c', 'd']),
+    edge=dict(type='Edge'),
+)
+
+
+def test_order_and_names_come_from_the_config():
+    tasks = TaskSet(CONFIG)
+    assert tasks.names == tuple(tasks) == ('depth', 'semseg', 'edge')
+    assert len(tasks) == 3
+    assert tasks['depth'] == Depth(name='depth', loss_weight=3.0)
+    assert repr(tasks) == "TaskSet(['depth', 'semseg', 'edge'])"
+
+
+def test_a_subset_keeps_the_order_of_the_set():
+    assert TaskSet(CONFIG).subset(['edge', 'depth']).names == ('depth', 'edge')
+
+
+def test_plain_dicts_and_pickles_rebuild_the_set():
+    tasks = TaskSet(CONFIG)
+    assert dict(TaskSet(tasks.to_config())) == dict(tasks)
+    assert dict(pickle.loads(pickle.dumps(tasks))) == dict(tasks)
+
+
+def test_built_tasks_are_taken_as_they_are():
+    task = SemSeg(name='semseg')
+    assert TaskSet(dict(semseg=task))['semseg'] is task
+
+
+def test_the_key_is_the_name():
+    assert TaskSet(dict(left=dict(type='Depth', name='other')))['left'].name == 'left'
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match='At least one task is needed'):
+        TaskSet({})
+    with pytest.raises(ValueError, match=r"Task 'x' has type 'Dpeth'.*Known kinds: \[.*'Depth'"):
+        TaskSet(dict(x=dict(type='Dpeth')))
+    with pytest.raises(ValueError, match="Task 'x' has type None"):
+        TaskSet(dict(x=dict(out_channels=3)))
+    with pytest.raises(KeyError, match=r"Unknown task 'flow'; the tasks here are \['depth', 'semseg', 'edge'\]"):
+        TaskSet(CONFIG)['flow']
+    with pytest.raises(ValueError, match=r"Unknown task \['flow'\]: known here are"):
+        TaskSet(CONFIG).subset(['flow', 'depth'])
+
+
+def test_names_are_checked():
+    assert check_task_names('a', ['a', 'b']) == ['a']
+    assert check_task_names(('b', 'a'), ['a', 'b']) == ['b', 'a']
+    with pytest.raises(ValueError, match='Every task may be named once'):
+        check_task_names(['a', 'a'], ['a'])
