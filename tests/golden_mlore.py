@@ -67,6 +67,7 @@ class Golden:
                 default_scope='mlore_mm',
                 custom_imports=dict(imports=['mlore_mm']),
                 runner_type='mlore_mm.MultiTaskRunner',
+                log_level='ERROR',
                 tasks=tasks,
                 model=dict(
                     type='MultiTaskEncoderDecoder',

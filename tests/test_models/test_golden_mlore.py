@@ -1,0 +1,30 @@
+"""The published models, number for number; needs the reference data."""
+
+import pytest
+import torch
+
+from mlore_mm.converters.mlore import mm_to_official, official_to_mm
+from tests.golden_checks import compare
+from tests.golden_mlore import NAMES, load_golden
+
+
+@pytest.fixture(params=NAMES)
+def golden(request):
+    return load_golden(request.param)
+
+
+def test_every_group_of_numbers(golden, tmp_path):
+    """Groups, tolerances and the allowance for rounding: tests/golden_checks.py; as a table: tools/misc/golden_report.py."""
+    rows = list(compare(golden, tmp_path))
+    assert len(rows) >= 23
+    assert [row for row in rows if row.verdict == 'ABOVE'] == []
+    beyond_tolerance = {row.group.split(':')[0].split(' after')[0] for row in rows if row.verdict == 'rounding'}
+    assert beyond_tolerance <= {'step 2', 'step 3', 'batch-norm statistics', 'evaluation outputs'}
+
+
+def test_parameter_count_and_round_trip(golden, tmp_path):
+    model = golden.model(tmp_path)
+    assert sum(p.numel() for p in model.parameters()) == golden.meta['num_parameters']
+    back = mm_to_official(official_to_mm(golden.official)[0], golden.meta['config']['ranks'])
+    assert set(back) == set(golden.official)
+    assert all(torch.equal(back[key], value) for key, value in golden.official.items())
