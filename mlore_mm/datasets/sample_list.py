@@ -61,10 +61,10 @@ def list_folder(folder: str, suffixes: Sequence[str]) -> list[str]:
     """Sample ids of every file below ``folder`` with one of ``suffixes``, sorted; subfolders become part of the id.
 
     Raises:
-        ValueError: There is none, or two files differ in their suffix only.
+        ValueError: There is none, two files differ in their suffix only, or a folder cannot be listed.
     """
     ids = []
-    for parent, children, names in os.walk(folder):
+    for parent, children, names in os.walk(folder, onerror=_raise):
         children.sort()
         prefix = os.path.relpath(parent, folder)
         for name in names:
@@ -77,6 +77,10 @@ def list_folder(folder: str, suffixes: Sequence[str]) -> list[str]:
     if doubled:
         raise ValueError(f'The folder {folder} has several images of one name: {name_some(doubled)}.')
     return sorted(ids)
+
+
+def _raise(error: OSError) -> None:
+    raise ValueError(f'Cannot list the folder {error.filename}: {error.strerror}.') from error
 
 
 def name_some(items: Sequence[str]) -> str:

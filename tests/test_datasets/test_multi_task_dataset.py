@@ -8,8 +8,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from numpy.testing import assert_array_equal
 
-from mlore_mm.datasets import MultiTaskDataset, NYUDv2Dataset, PASCALContextDataset
-from tests.shared import REPO
+from mlore_mm.datasets import MultiTaskDataset, NYUDv2Dataset
 from tests.test_datasets.archives import LABELS, TASKS, build, write_archive, write_image
 
 
@@ -99,19 +98,6 @@ def test_options_of_a_default_reader_are_changed_one_by_one(tmp_path):
     assert reader.table[40] == 39
     with pytest.raises(ValueError, match="label reader of task 'semseg' has no `type`"):
         MultiTaskDataset(str(tmp_path), labels=dict(semseg=dict(dir='x')), **config)
-
-
-def test_metrics_read_the_original_file_and_not_the_baked_one(tmp_path):
-    root, tasks = REPO / 'tests/data/pascal', dict(edge=dict(type='Edge'))
-    paths = dict(ann_file='ImageSets/Context/train.txt', metainfo=dict(tasks=tasks), pipeline=[])
-    original = PASCALContextDataset(str(root), **paths).get_data_info(0)
-    assert original['label_paths']['edge'].endswith('pascal-context/trainval/2008_000007.mat')
-    for folder in os.listdir(root):
-        os.symlink(root / folder, tmp_path / folder)
-    write_image(tmp_path / 'baked/edge/2008_000007.png', np.zeros((94, 160), dtype=np.uint8))
-    baked = PASCALContextDataset(str(tmp_path), **paths).get_data_info(0)
-    assert baked['label_files']['edge'][1][0].endswith('baked/edge/2008_000007.png')
-    assert baked['label_paths']['edge'].endswith('pascal-context/trainval/2008_000007.mat')
 
 
 def test_workers_give_the_same_samples_for_the_same_seed(tmp_path):

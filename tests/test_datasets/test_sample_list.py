@@ -50,6 +50,18 @@ def test_a_folder_without_images_and_twin_names_are_errors(tmp_path):
         list_folder(str(tmp_path), ['.jpg', '.png'])
 
 
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr('os.scandir', refuse)  # rights do not stop the root user, whom some run tests as
+    monkeypatch.setattr('os.listdir', refuse)
+    with pytest.raises(ValueError, match=f'Cannot list the folder {tmp_path}: Permission denied'):
+        list_folder(str(tmp_path), ['.jpg'])
+    with pytest.raises(ValueError, match=f'Cannot list the folder {tmp_path}: Permission denied'):
+        Folders().has(str(tmp_path / 'a.jpg'))
+
+
 def test_folders_answer_from_one_listing(tmp_path):
     (tmp_path / 'a').touch()
     folders = Folders()

@@ -9,7 +9,6 @@ from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import Task
 
 _INTERPOLATION = {'nearest': cv2.INTER_NEAREST, 'bilinear': cv2.INTER_LINEAR}
-_MAX_SIDE = 32766  # OpenCV's limit for resizing
 
 
 @TRANSFORMS.register_module()
@@ -75,11 +74,6 @@ def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtyp
     """
     image, tasks = results['img'], results['tasks']
     height, width = image.shape[:2]
-    if max(size) > _MAX_SIDE:
-        raise ValueError(
-            f'{results.get("img_path")} of {height}x{width} would become {size[0]}x{size[1]}, which is '
-            f'too large to resize. Lower the scale or split the image.'
-        )
     resized = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
     results['img'] = resized.astype(image_dtype, copy=False)
     for name, target in results.get('targets', {}).items():

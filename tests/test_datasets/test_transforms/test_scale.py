@@ -52,10 +52,10 @@ def test_a_pixel_remains_of_the_smallest_image():
     assert MultiTaskRandomScale((0.5, 0.5))(sample(1, 1))['img'].shape == (1, 1, 3)
 
 
-def test_what_cannot_be_resized_is_named():
-    results = dict(sample(2, 20000), img_path='panorama.jpg')
-    with pytest.raises(ValueError, match='panorama.jpg of 2x20000 would become 4x40000, which is too large'):
-        MultiTaskRandomScale((2, 2))(results)
+def test_very_long_images_are_scaled():
+    results = MultiTaskRandomScale((2, 2))(sample(20000, 2))
+    assert results['img'].shape == (40000, 4, 3)
+    assert_array_equal(results['targets']['semseg'][::2, ::2], sample(20000, 2)['targets']['semseg'])
 
 
 @pytest.mark.parametrize('options', [dict(ratio_range=(2, 0.5)), dict(ratio_range=(0, 1)), dict(image_dtype='int8')])
