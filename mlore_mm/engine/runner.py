@@ -15,6 +15,7 @@ from torch import nn
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.registry import RUNNERS
 from mlore_mm.tasks import TaskSet, bind_tasks
+from mlore_mm.utils.config_text import OrderedConfig
 
 
 @RUNNERS.register_module()
@@ -26,6 +27,7 @@ class MultiTaskRunner(Runner):
 
     - completes ``save_best`` of the checkpoint hook: 'auto' is the headline of the first task, and whether more is
       better follows from the task;
+    - writes the config with its keys in their order (:class:`OrderedConfig`);
     - stores the ordered task names in checkpoints and compares them on loading (:class:`TaskOrderHook`);
     - runs on the CPU, alone or in several processes, without a change to the config: gloo takes the place of NCCL,
       and batch norms stay plain where ``sync_bn`` cannot work.
@@ -33,7 +35,7 @@ class MultiTaskRunner(Runner):
 
     @classmethod
     def from_cfg(cls, cfg) -> 'MultiTaskRunner':
-        cfg = bind_tasks(copy.deepcopy(cfg))
+        cfg = bind_tasks(OrderedConfig.from_config(copy.deepcopy(cfg)))
         complete_save_best(cfg)
         return super().from_cfg(cfg)
 

@@ -1,3 +1,5 @@
+from itertools import count
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -9,12 +11,14 @@ from mlore_mm.tasks import bind_tasks
 from tests.shared import REPO
 from tests.toy import write_config
 
+NUMBERS = count()
 SCHEDULE = Config.fromfile(str(REPO / 'configs' / '_base_' / 'schedules' / 'adam_40k.py'))
 
 
 def load(folder, **options) -> Config:
     cfg = Config.fromfile(write_config(folder))
     cfg.work_dir = str(folder / 'work')
+    cfg.experiment_name = f'toy_{next(NUMBERS)}'  # mmengine shares parts between runners of one name and second
     cfg.merge_from_dict(options)
     return cfg
 
@@ -58,6 +62,8 @@ def test_checkpoint_of_another_order_is_refused(tmp_path):
     path = str(tmp_path / 'work' / 'iter_4.pth')
     assert torch.load(path, weights_only=True)['meta']['tasks'] == ['semseg', 'depth', 'normals']
 
+    dumped = Config.fromfile(str(tmp_path / 'work' / 'toy.py'))  # mmengine's own text has the tasks in another order
+
     cfg = load(tmp_path)
     cfg.tasks = dict(reversed(cfg.tasks.items()))
     other = RUNNERS.build(cfg)
@@ -66,6 +72,9 @@ def test_checkpoint_of_another_order_is_refused(tmp_path):
     fewer = RUNNERS.build(load(tmp_path, task_names=['depth']))
     with pytest.raises(ValueError, match='other tasks'):
         fewer.resume(path)
+
+    dumped.experiment_name = 'dumped'
+    RUNNERS.build(dumped).load_checkpoint(path)
 
     subset = RUNNERS.build(load(tmp_path, eval_tasks=['depth'], load_from=path))
     assert list(subset.test()) == ['depth/RMSE']
