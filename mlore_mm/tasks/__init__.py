@@ -6,19 +6,26 @@ from .boundary import Edge
 from .class_map import ClassMap, HumanParts, SemSeg
 from .normals import SurfaceNormals
 from .regression import DenseRegression, Depth
+from .results import ClassMapResult, DepthResult, NormalsResult, NumbersResult, ProbabilityResult, TaskResult
 from .saliency import Saliency
 from .task_set import TaskSet, check_task_names
 
 __all__ = [
     'ClassMap',
+    'ClassMapResult',
     'DenseRegression',
     'Depth',
+    'DepthResult',
     'Edge',
     'HumanParts',
+    'NormalsResult',
+    'NumbersResult',
+    'ProbabilityResult',
     'Saliency',
     'SemSeg',
     'SurfaceNormals',
     'Task',
+    'TaskResult',
     'TaskSet',
     'bind_tasks',
     'check_task_names',

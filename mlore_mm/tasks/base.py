@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlore_mm.tasks.results import NumbersResult, TaskResult
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -56,6 +58,7 @@ class Task:
     values_unit: ClassVar[str] = ''
     error_unit: ClassVar[str] = ''
     error_limit: ClassVar[float | None] = 1.0
+    result_type: ClassVar[type[TaskResult]] = NumbersResult  # what `result` returns; its `kind` goes into exports
 
     def __post_init__(self) -> None:
         for f in fields(self):  # configs hold lists; a frozen task holds tuples
@@ -130,8 +133,11 @@ class Task:
 
         Here: float32, (H, W) or (H, W, C).
         """
-        values = pred.astype(np.float32)
-        return (values[0] if len(values) == 1 else values.transpose(1, 2, 0)), '.npy'
+        return _channels_last(pred), '.npy'
+
+    def result(self, pred: np.ndarray) -> TaskResult:
+        """A prediction (C, H, W) as the typed result that the inferencer returns."""
+        return NumbersResult(task=self.name, numbers=_channels_last(pred))
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
         """The best prediction that does not look at the image, (C, 1, 1): mean over valid pixels of (C, H, W) labels.
@@ -150,3 +156,9 @@ class Task:
         config = asdict(self)
         config.pop('name')
         return dict(type=type(self).__name__, **config)
+
+
+def _channels_last(values: np.ndarray) -> np.ndarray:
+    """(C, H, W) to float32 (H, W), or (H, W, C) where there are several channels."""
+    values = values.astype(np.float32)
+    return values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))

@@ -1,6 +1,7 @@
 """Boundaries between regions."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
+from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 
 
 @TASKS.register_module()
@@ -24,6 +26,8 @@ class Edge(Task):
     headline: str = 'loss'
     higher_is_better: bool = False
 
+    result_type: ClassVar[type[TaskResult]] = ProbabilityResult
+
     def check_values(self, target: np.ndarray) -> str | None:
         inside = ((target >= 0) & (target <= 1)) | (target == self.ignore_value)
         if inside.all():
@@ -38,3 +42,6 @@ class Edge(Task):
 
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return probability_to_bytes(pred[0]), '.png'
+
+    def result(self, pred: np.ndarray) -> ProbabilityResult:
+        return ProbabilityResult(task=self.name, probability=pred[0].astype(np.float32))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.drawing import draw_ids, voc_palette
+from mlore_mm.tasks.results import ClassMapResult, TaskResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,8 @@ class ClassMap(Task):
     loss: dict = field(default_factory=lambda: dict(type='PixelCrossEntropyLoss'))
     metric: dict = field(default_factory=lambda: dict(type='IoUMetric'))
     headline: str = 'mIoU'
+
+    result_type: ClassVar[type[TaskResult]] = ClassMapResult
 
     def check_values(self, target: np.ndarray) -> str | None:
         wrong = np.unique(target[(target >= self.out_channels) & (target != self.ignore_value)])
@@ -56,6 +60,10 @@ class ClassMap(Task):
 
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return pred[0].astype(np.uint8 if self.out_channels <= 256 else np.uint16), '.png'
+
+    def result(self, pred: np.ndarray) -> ClassMapResult:
+        names = tuple(map(str, self.classes or range(self.out_channels)))
+        return ClassMapResult(task=self.name, ids=pred[0].astype(np.int64), names=names, palette=self.colours())
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
         """The majority class, (1, 1, 1)."""

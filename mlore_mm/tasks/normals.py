@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.results import NormalsResult, TaskResult
 
 
 @TASKS.register_module()
@@ -34,6 +35,7 @@ class SurfaceNormals(Task):
 
     error_unit: ClassVar[str] = 'deg'
     error_limit: ClassVar[float] = 60.0
+    result_type: ClassVar[type[TaskResult]] = NormalsResult
 
     def hflip_values(self, values, channel_axis: int = -1):
         """The x component changes sign; ignored pixels stay as they are."""
@@ -79,6 +81,10 @@ class SurfaceNormals(Task):
         p, q = (v / np.maximum(np.linalg.norm(v, axis=0), 1e-12) for v in (pred, np.where(ignored, 0, gt)))
         angle = 2 * np.degrees(np.arctan2(np.linalg.norm(p - q, axis=0), np.linalg.norm(p + q, axis=0)))
         return np.where(ignored, np.nan, angle)
+
+    def result(self, pred: np.ndarray) -> NormalsResult:
+        unit = np.ascontiguousarray(pred.astype(np.float32).transpose(1, 2, 0))
+        return NormalsResult(task=self.name, unit=unit)
 
     def constant(self, targets) -> Tensor:
         """The direction of the mean normal, (3, 1, 1)."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.drawing import draw_scalar
+from mlore_mm.tasks.results import DepthResult, TaskResult
 
 
 @TASKS.register_module()
@@ -59,6 +60,7 @@ class Depth(DenseRegression):
     colormap: ClassVar[str] = 'viridis_r'  # near is bright
     values_unit: ClassVar[str] = 'm'
     error_unit: ClassVar[str] = 'm'
+    result_type: ClassVar[type[TaskResult]] = DepthResult
 
     def rescale_values(self, values, scale: float):
         """Zooming in brings the scene closer: metres divided by the scale."""
@@ -76,3 +78,6 @@ class Depth(DenseRegression):
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         """Millimetres in 16 bits, up to 65.535 m."""
         return np.clip(np.rint(pred[0] * 1000), 0, 65535).astype(np.uint16), '.png'
+
+    def result(self, pred: np.ndarray) -> DepthResult:
+        return DepthResult(task=self.name, metres=pred[0].astype(np.float32))

@@ -1,6 +1,7 @@
 """Saliency: which pixels belong to what catches the eye."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
+from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 
 
 @TASKS.register_module()
@@ -22,6 +24,8 @@ class Saliency(Task):
     loss_weight: float = 5.0
     metric: dict = field(default_factory=lambda: dict(type='SaliencyMetric'))
     headline: str = 'maxF'
+
+    result_type: ClassVar[type[TaskResult]] = ProbabilityResult
 
     def check_values(self, target: np.ndarray) -> str | None:
         wrong = np.unique(target[(target > 1) & (target != self.ignore_value)])
@@ -42,3 +46,6 @@ class Saliency(Task):
 
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return probability_to_bytes(pred[0]), '.png'
+
+    def result(self, pred: np.ndarray) -> ProbabilityResult:
+        return ProbabilityResult(task=self.name, probability=pred[0].astype(np.float32))

@@ -1,0 +1,71 @@
+"""From a photo to the network's input, by the test pipeline of the config."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mlore_mm.registry import TRANSFORMS
+from mlore_mm.tasks import TaskSet
+
+# Steps that read files or labels; a photo comes as an array and has no labels.
+_LOADING = ('LoadMultiTaskImage', 'LoadImageFromFile', 'LoadMultiTaskLabels', 'LoadAnnotations', 'MarkIgnore')
+_MAX_ASPECT = 200
+
+
+class PhotoPipeline:
+    """The test pipeline of a config, for photos of any size.
+
+    A photo whose longer side exceeds ``max_size`` is reduced; predictions come back at the size of the photo. Metric
+    depth follows from the size of things in pixels, so it is right for cameras with about the field of view of the
+    training data, whose pictures fit the training size. A photo that is taken in at s times that size gets its depth
+    multiplied by s; one that is smaller is taken for a cut-out of a training image.
+
+    Args:
+        cfg: The model's config.
+        tasks: The model's tasks.
+        max_size: Longest side in pixels; 'train' for the size that the test pipeline pads to; None for no limit, which
+            takes much memory for large photos.
+
+    Raises:
+        ValueError: ``max_size`` is neither 'train', None nor a positive number.
+    """
+
+    def __init__(self, cfg: Config, tasks: TaskSet, max_size: int | str | None = 'train') -> None:
+        if not (max_size in ('train', None) or (isinstance(max_size, int) and max_size > 0)):
+            raise ValueError(f"max_size is 'train', None or a number of pixels, but got {max_size!r}.")
+        steps = [step for step in test_pipeline(cfg) if step['type'].split('.')[-1] not in _LOADING]
+        sizes = [step['size'] for step in steps if step.get('size')]
+        self.tasks = tasks
+        self.train_size = tuple(sizes[0]) if sizes else None
+        self.max_side = max(self.train_size, default=None) if max_size == 'train' and sizes else max_size
+        self.max_side = None if self.max_side == 'train' else self.max_side
+        init_default_scope(cfg.get('default_scope', 'mlore_mm'))
+        self.transform = Compose([TRANSFORMS.build(step) for step in steps])
+
+    def __call__(self, image: np.ndarray, name: str = '') -> dict:
+        """An image (H, W, 3), uint8 BGR, to ``dict(inputs=..., data_samples=...)``."""
+        height, width = size = image.shape[:2]
+        if max(size) > _MAX_ASPECT * min(size):
+            raise ValueError(f'{name} is {height}x{width} (HxW), too narrow for a photo.')
+        results = dict(img_path=name, sample_id=name, ori_shape=size, tasks=self.tasks)
+        scale = min(1.0, self.max_side / max(size)) if self.max_side else 1.0
+        if scale < 1:
+            small = (max(round(width * scale), 1), max(round(height * scale), 1))
+            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        if self.train_size:
+            factor = scale / min(1.0, max(self.train_size) / max(size))
+            results['scale_factor'] = (factor, factor)
+        results.update(img=image, img_shape=image.shape[:2])
+        return self.transform(results)
+
+
+def test_pipeline(cfg: Config) -> list[dict]:
+    """The steps of the test data set, through wrappers around it; packing alone where the config has none."""
+    dataset: Mapping = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
+    while dataset.get('dataset') or dataset.get('datasets'):
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    return [dict(step) for step in dataset.get('pipeline') or [dict(type='PackMultiTaskInputs')]]

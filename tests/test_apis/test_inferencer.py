@@ -1,0 +1,189 @@
+import json
+import re
+import runpy
+import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mlore_mm.apis import MultiTaskInferencer, inference_model
+from mlore_mm.apis.photos import PhotoError
+from mlore_mm.tasks import ClassMapResult, DepthResult, NormalsResult, ProbabilityResult
+from tests.shared import REPO
+
+GENERATOR = np.random.default_rng(0)
+PHOTO = GENERATOR.integers(0, 255, (40, 60, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope='module')
+def infer(tiny):
+    return MultiTaskInferencer(*tiny, device='cpu', show_progress=False)
+
+
+def test_typed_results(infer):
+    result = infer(PHOTO)[0]
+    assert list(result) == list(infer.tasks)
+    kinds = {task: type(values) for task, values in result.items()}
+    assert kinds == dict(
+        semseg=ClassMapResult,
+        depth=DepthResult,
+        normals=NormalsResult,
+        sal=ProbabilityResult,
+        edge=ProbabilityResult,
+    )
+    sample = inference_model(infer.model, PHOTO)
+    np.testing.assert_array_equal(result['semseg'].ids, sample.pred.semseg[0])
+    assert result['semseg'].names == ('wall', 'floor', 'chair', 'lamp')
+    assert result['semseg'].palette.shape == (4, 3)
+    assert sum(result['semseg'].shares().values()) == pytest.approx(1)
+    np.testing.assert_allclose(result['depth'].metres, sample.pred.depth[0], rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(result['normals'].unit, axis=-1), np.ones((40, 60)), rtol=1e-5)
+    assert 0 <= result['edge'].probability.min() <= result['edge'].probability.max() <= 1
+    np.testing.assert_array_equal(result['sal'].mask(0.3), result['sal'].probability > 0.3)
+    np.testing.assert_array_equal(result.image, PHOTO[..., ::-1])
+
+
+SIZES = [(100, 80), (30, 44), (30, 44), (200, 300), (1, 1), (64, 33)]
+
+
+@pytest.mark.parametrize('batch_size', [1, 4])
+def test_any_size_alone_or_in_a_batch(infer, batch_size):
+    photos = [GENERATOR.integers(0, 255, (*size, 3), dtype=np.uint8) for size in SIZES]
+    results = infer(photos, batch_size=batch_size, tasks=['depth'])
+    for photo, result in zip(photos, results, strict=True):
+        assert list(result) == ['depth']
+        alone = infer(photo, tasks=['depth'])[0]['depth'].metres
+        assert alone.shape == photo.shape[:2]
+        np.testing.assert_allclose(result['depth'].metres, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_files_and_index(infer, tmp_path):
+    (tmp_path / 'photos').mkdir()
+    for name in ('a', 'b'):
+        Image.fromarray(PHOTO).save(tmp_path / 'photos' / f'{name}.png')
+    (tmp_path / 'photos' / 'broken.png').write_bytes(b'no picture')
+    with pytest.raises(PhotoError, match=r'broken.png is not a picture'):
+        infer(tmp_path / 'photos', out_dir=tmp_path / 'stopped')
+    out = tmp_path / 'out'
+    results = infer(tmp_path / 'photos', out_dir=out, tasks=['depth', 'normals', 'semseg'], on_error='skip')
+    index = json.loads((out / 'index.json').read_text())
+    assert [image['name'] for image in index['images']] == ['a', 'b']
+    assert list(index['tasks']) == ['semseg', 'depth', 'normals']
+    assert index['failed'][0]['source'].endswith('broken.png')
+    entry = index['images'][0]
+    assert entry['size'] == [40, 60]
+    files = [entry['panel']] + [x[what] for x in entry['tasks'].values() for what in ('picture', 'raw')]
+    assert all((out / file).is_file() for file in files)
+    assert set(files) == set(results[0].files.values())
+
+    depth = cv2.imread(str(out / entry['tasks']['depth']['raw']), cv2.IMREAD_UNCHANGED)
+    assert depth.dtype == np.uint16
+    np.testing.assert_allclose(depth, np.minimum(results[0]['depth'].metres * 1000, 65535), atol=0.51)
+    normals = np.load(out / entry['tasks']['normals']['raw'])
+    np.testing.assert_array_equal(normals, results[0]['normals'].unit)
+    picture = np.asarray(Image.open(out / entry['tasks']['semseg']['picture']))
+    np.testing.assert_array_equal(picture, results[0]['semseg'].palette[results[0]['semseg'].ids])
+    assert entry['tasks']['depth']['summary']['max'] == pytest.approx(results[0]['depth'].metres.max(), abs=1e-5)
+
+    infer(PHOTO, out_dir=tmp_path / 'raw', outputs=['raw'], tasks=['edge'])
+    assert [x.name for x in (tmp_path / 'raw').iterdir() if x.is_dir()] == ['raw']
+
+
+def test_windows_cover_what_is_larger_than_they_are(tiny, infer):
+    windows = MultiTaskInferencer(*tiny, device='cpu', show_progress=False, max_size=None, slide=(32, 64))
+    small = PHOTO[:30, :44]  # one window
+    np.testing.assert_allclose(
+        windows(small)[0]['edge'].probability, infer(small)[0]['edge'].probability, rtol=1e-4, atol=1e-5
+    )
+    assert windows(np.tile(PHOTO, (3, 3, 1)))[0]['depth'].metres.shape == (120, 180)
+    with pytest.raises(ValueError, match='multiples of 32'):
+        MultiTaskInferencer(*tiny, device='cpu', slide=True)
+
+
+def test_mixed_precision_stays_close(tiny, infer):
+    amp = MultiTaskInferencer(*tiny, device='cpu', show_progress=False, amp=True)
+    one, other = amp(PHOTO)[0]['sal'].probability, infer(PHOTO)[0]['sal'].probability
+    assert one.dtype == np.float32
+    assert np.abs(one - other).mean() < 0.1
+
+
+def test_a_url(infer, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / 'a.png')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}'
+        result = infer(f'{url}/a.png', tasks=['depth'])[0]
+        with pytest.raises(PhotoError, match='cannot be downloaded'):
+            infer(f'{url}/lost.png')
+        server.shutdown()
+    assert result.name == 'a'
+    np.testing.assert_array_equal(result.image, PHOTO)
+
+
+def test_mistakes(tiny, infer):
+    with pytest.raises(ValueError, match='neither a config file nor a model.*mlore_vitb_nyud'):
+        MultiTaskInferencer('mlore_vitb_nyu')
+    with pytest.raises(ValueError, match='No weights are published'):
+        MultiTaskInferencer('mlore_vitb_nyud')
+    assert 'mlore_vitb_nyud' in MultiTaskInferencer.list_models()
+    with pytest.raises(ValueError, match=r"Unknown task \['depht'\]"):
+        infer(PHOTO, tasks=['depht'])
+    with pytest.raises(ValueError, match="'raise' or 'skip'"):
+        infer(PHOTO, on_error='ignore')
+    with pytest.raises(ValueError, match='Outputs are'):
+        infer(PHOTO, out_dir='nowhere', outputs=['picture'])
+
+
+def run_demo(monkeypatch, capsys, script: str, *args) -> str:
+    monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
+    try:
+        runpy.run_path(str(REPO / 'demo' / script), run_name='__main__')
+    except SystemExit as end:
+        if end.code:
+            raise
+    return capsys.readouterr().out
+
+
+def test_image_demo(tiny, tmp_path, monkeypatch, capsys):
+    Image.fromarray(PHOTO).save(tmp_path / 'a.png')
+    out = run_demo(
+        *(monkeypatch, capsys, 'image_demo.py', tmp_path / 'a.png', *tiny),
+        *('--out', tmp_path / 'out', '--tasks', 'depth', '--device', 'cpu', '--max-size', '32'),
+    )
+    assert re.search(r'1 picture\(s\) are in', out)
+    assert (tmp_path / 'out' / 'panels' / 'a.png').is_file()
+
+
+def test_video_demo(tiny, tmp_path, monkeypatch, capsys):
+    writer = cv2.VideoWriter(str(tmp_path / 'in.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 8, (48, 32))
+    for i in range(5):
+        writer.write(np.full((32, 48, 3), 50 * i, np.uint8))
+    writer.release()
+    out = run_demo(
+        *(monkeypatch, capsys, 'video_demo.py', tmp_path / 'in.avi', *tiny),
+        *('--out', tmp_path / 'out.avi', '--tasks', 'depth', 'semseg', '--device', 'cpu', '--every', 2),
+    )
+    assert '3 frames' in out
+    written = cv2.VideoCapture(str(tmp_path / 'out.avi'))
+    assert written.get(cv2.CAP_PROP_FPS) == 4
+    frames = []
+    while (frame := written.read()[1]) is not None:
+        frames.append(frame)
+    assert len(frames) == 3
+    assert frames[0].shape[1] > 2 * frames[0].shape[0]  # frame, classes and depth side by side
+
+
+def test_deploy_changes_no_prediction(tiny, infer):
+    if not hasattr(infer.model, 'switch_to_deploy'):
+        pytest.skip('this model has no form of its own for inference')
+    plain = MultiTaskInferencer(*tiny, device='cpu', show_progress=False, deploy=False)
+    for task in infer.tasks:
+        one, other = plain(PHOTO)[0][task].values, infer(PHOTO)[0][task].values
+        torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(other), rtol=1e-3, atol=1e-3)

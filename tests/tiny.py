@@ -1,0 +1,55 @@
+"""The smallest MLoRE that has every part, as a config file and a checkpoint with random weights."""
+
+from pathlib import Path
+
+import torch
+
+from mlore_mm.apis import init_model
+from mlore_mm.models.layers import PredictionHead
+from tests.shared import REPO
+
+SIZE = (32, 48)
+
+CONFIG = """
+_base_ = ['{repo}/configs/mlore/mlore_tiny_synthrooms_nyud.py']
+data_root = '{data}'
+crop_size = {size}
+tasks = dict(
+    _delete_=True,
+    semseg=dict(type='SemSeg', out_channels=4, classes=('wall', 'floor', 'chair', 'lamp')),
+    depth=dict(type='Depth'),
+    normals=dict(type='SurfaceNormals'),
+    sal=dict(type='Saliency'),
+    edge=dict(type='Edge'),
+)
+test_pipeline = [
+    dict(type='LoadMultiTaskImage'),
+    dict(type='CentrePad', size=crop_size),
+    dict(type='LoadMultiTaskLabels'),
+    dict(type='MarkIgnore'),
+    dict(type='PackMultiTaskInputs'),
+]
+model = dict(
+    backbone=dict(stem_channels=8, base_channels=8),
+    decode_head=dict(
+        in_channels=[8, 16, 32, 64], embed_dims=8, ranks=[2, 4, 6], task_rank=2, top_k=2, grid=(4, 6)))
+val_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+"""
+
+
+def write_tiny(folder: Path, data: str = 'data/none') -> tuple[str, str]:
+    """Paths of the config and the checkpoint."""
+    config, checkpoint = folder / 'tiny.py', folder / 'tiny.pth'
+    config.write_text(CONFIG.format(repo=REPO.as_posix(), data=data, size=SIZE))
+    torch.manual_seed(0)
+    model = init_model(str(config))
+    for module in model.modules():  # as after training: no batch norm is the identity
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+        if isinstance(module, PredictionHead):  # predictions that differ from pixel to pixel
+            torch.nn.init.normal_(module.predict.weight, std=20)
+    torch.save(dict(meta=dict(tasks=list(model.tasks)), state_dict=model.state_dict()), checkpoint)
+    return str(config), str(checkpoint)
