@@ -1,6 +1,7 @@
 """Every number of the published models against ours, through the Runner's model and its public modes."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -64,10 +65,10 @@ def compare(golden: Golden, folder, jitter: int | None = None) -> Iterator[Row]:
 def evaluation_rows(golden: Golden, model) -> Iterator[Row]:
     images, expected = golden.expected['input'], golden.expected['eval_outputs']
     model.eval()
-    for form, gradients in (('folded form', False), ('training form', True)):
-        with torch.set_grad_enabled(gradients), trace_routing() as trace:
-            outputs = model(images)
+    for form, outputs in evaluation_forms(model, images):
         yield Row(f'evaluation outputs, {form}', _largest(outputs, expected), 1e-4)
+    with torch.no_grad(), trace_routing() as trace:
+        model(images)
     yield Row('gates of all eight blocks', gate_deviation(trace, golden.expected['routes']), 1e-5)
     with torch.no_grad():
         samples = model(images, [MultiTaskDataSample() for _ in images], mode='predict')
@@ -78,6 +79,20 @@ def evaluation_rows(golden: Golden, model) -> Iterator[Row]:
     yield Row('predictions: share of other class ids', wrong, 1e-4)
     values = [name for name in decoded if name not in ids]
     yield Row('predictions: values', _largest({n: predicted[n] for n in values}, decoded), 1e-4)
+
+
+def evaluation_forms(model, images: Tensor) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Name and logits of every form in which a model in evaluation mode can compute the decoder."""
+    yield 'with gradients', {name: x.detach() for name, x in model(images).items()}
+    with torch.no_grad():
+        for form in ('wide', 'folded', 'auto'):
+            for block in model.decode_head.blocks():
+                block.form = form
+            yield f'{form} form', model(images)
+        for precompute in (True, False):
+            deployed = deepcopy(model)
+            deployed.switch_to_deploy(precompute=precompute)
+            yield f'deployed, {"kernels" if precompute else "factors"} kept', deployed(images)
 
 
 def gate_deviation(trace, routes: dict[str, Tensor]) -> float:

@@ -1,0 +1,28 @@
+import torch
+from torch.testing import assert_close
+
+from mlore_mm.models.layers import PredictionHead, StageFusion
+from tests.mlore_models import randomise
+
+
+def test_equal_stages_come_out_as_they_are():
+    """Weights sum to one at every pixel, so the fusion of equal maps is that map."""
+    fusion, x = StageFusion(['semseg'], 8, 4).eval(), torch.randn(2, 8, 3, 5)
+    randomise(fusion)
+    assert_close(fusion([x] * 4, 'semseg'), x)
+
+
+def test_a_stage_that_wins_everywhere_is_taken():
+    fusion, stages = StageFusion(['semseg'], 8, 3).eval(), list(torch.randn(3, 2, 8, 3, 5))
+    randomise(fusion)
+    torch.nn.init.zeros_(fusion.score['semseg'].weight)
+    fusion.score['semseg'].bias.data = torch.tensor([0.0, 60.0, 0.0])
+    assert_close(fusion(stages, 'semseg'), stages[1])
+
+
+def test_prediction_head_by_hand():
+    head, x = PredictionHead(8, 3).eval(), torch.randn(2, 8, 3, 5)
+    randomise(head)
+    large = torch.nn.functional.interpolate(x, scale_factor=4, mode='bilinear', align_corners=False)
+    large = torch.nn.functional.conv2d(large, head.conv.weight, head.conv.bias, padding=1)
+    assert_close(head(x), head.predict(torch.nn.functional.gelu(head.norm(large))), atol=1e-5, rtol=1e-5)

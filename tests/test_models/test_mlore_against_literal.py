@@ -1,0 +1,87 @@
+"""The decoder in its fast forms against the equations taken literally, over many configurations."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from benchmarks.literal_mlore import LiteralMLoREHead
+from mlore_mm.models.layers import trace_routing
+from tests.golden_checks import evaluation_forms
+from tests.mlore_models import build_mlore, make_samples
+
+CASES = {
+    'select last': dict(),
+    'select first': dict(pre_softmax=True),
+    'one expert': dict(top_k=1, pre_softmax=True),
+    'all experts': dict(top_k=4),
+    'unsorted ranks, some equal': dict(ranks=(6, 2, 6, 1, 3, 2, 5), top_k=3),
+    'wide, tall image': dict(width=40, ranks=(16, 4, 9), grid=(4, 1)),
+    'eight blocks deep': dict(depth=8, backbone=dict(out_indices=(1, 4, 5, 7))),
+    'four tasks': dict(tasks=('depth', 'edge', 'normals', 'semseg')),
+    'gradient through the generic path': dict(detach_generic=False),
+}
+
+
+@pytest.fixture(params=CASES, ids=CASES)
+def pair(request):
+    """The model, the same with a literal decoder, and a batch of three."""
+    case = CASES[request.param]
+    model = build_mlore(**case)
+    literal = deepcopy(model)
+    literal.decode_head = LiteralMLoREHead(literal.decode_head)
+    h, w = case.get('grid', (2, 3))
+    return model, literal, torch.randn(3, 3, 16 * h, 16 * w)
+
+
+def test_evaluation(pair):
+    model, literal, images = pair
+    model.eval(), literal.eval()
+    with torch.no_grad(), trace_routing() as wanted_routing:
+        wanted = literal(images)
+    for form, outputs in evaluation_forms(model, images):
+        for name, logits in outputs.items():
+            assert_close(logits, wanted[name], atol=1e-4, rtol=1e-4, msg=lambda m, n=name, f=form: f'{f}, {n}: {m}')
+    with torch.no_grad(), trace_routing() as routing:
+        model(images)
+    by_place = {(r.layer, r.task): r.gates for r in wanted_routing.records}
+    assert len(routing.records) == len(by_place) == 8 * len(model.tasks)
+    for record in routing.records:
+        assert_close(record.gates, by_place[record.layer, record.task], atol=1e-5, rtol=0)
+
+
+def test_training(pair):
+    """Losses, every gradient, and the statistics; with routing noise, drawn alike."""
+    model, literal, images = pair
+    gradients, losses = [], []
+    for network in (model, literal):
+        network.train()
+        torch.manual_seed(5)
+        losses.append(network(images, make_samples(model, images), mode='loss'))
+        sum(losses[-1].values()).backward()
+        gradients.append({n.replace('head.head.', 'head.'): p.grad for n, p in network.named_parameters()})
+    assert_close(losses[0], losses[1], atol=1e-5, rtol=1e-4)
+    scale = max(g.abs().max() for g in gradients[1].values())
+    assert set(gradients[0]) == set(gradients[1])
+    for name, gradient in gradients[0].items():
+        wanted = gradients[1][name]
+        deviation = (gradient - wanted).norm()
+        assert deviation <= 1e-3 * wanted.norm() + 1e-6 * scale, (name, deviation, wanted.norm())
+    ours, theirs = dict(model.named_buffers()), dict(literal.named_buffers())
+    for name, value in ours.items():
+        if 'running' in name:
+            assert_close(value, theirs[name.replace('decode_head.', 'decode_head.head.')], atol=1e-4, rtol=1e-3)
+
+
+def test_generic_path_does_not_teach_the_features():
+    """With the published stop-gradient the features get another gradient than without; the outputs are the same."""
+    images, results = torch.randn(2, 3, 32, 48), []
+    for detach in (True, False):
+        model = build_mlore(detach_generic=detach, gate=dict(noise='none')).train()
+        sum(x.square().mean() for x in model(images).values()).backward()
+        results.append(
+            (model.decode_head.project[0].weight.grad, model.decode_head.stages[3][1].generic_conv.weight.grad)
+        )
+    assert_close(results[0][1], results[1][1])
+    assert (results[0][0] - results[1][0]).norm() > 1e-2 * results[0][0].norm()
