@@ -10,11 +10,14 @@ from mmengine.structures import PixelData
 from PIL import Image
 
 from mlore_mm.apis.eval_boundary import eval_boundary
+from mlore_mm.apis.save_predictions import save_predictions
 from mlore_mm.evaluation.counting_pool import CountingPool
 from mlore_mm.evaluation.functional.boundary import FAST_THRESHOLDS, FULL_THRESHOLDS, compiled
 from mlore_mm.registry import METRICS
 from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.tasks import TaskSet
 from tests.distributed import run_in_processes
+from tests.test_evaluation.boundary_reference import compact_reference
 
 NAMES = [f'room_{index}' for index in range(7)]
 
@@ -75,6 +78,36 @@ def test_metric_equals_the_offline_tool(folders, ground_truth):
     values = evaluate(samples, workers=0, ground_truth=ground_truth)
     assert values == offline(folders)
     assert 40 < values['edge/odsF'] < 100
+
+
+def test_saved_predictions_score_the_same(folders):
+    """Probabilities between the 256 levels, through the files that the test tool writes."""
+    tasks = TaskSet(dict(edge=dict(type='Edge')))
+    samples = []
+    for index, name in enumerate(NAMES):
+        sample = sample_of(folders, name)
+        noise = torch.rand(1, 48, 64, generator=torch.Generator().manual_seed(index))
+        sample['pred']['edge'] = (0.8 * sample['pred']['edge'] + 0.2 * noise).clamp(0, 1)
+        save_predictions(MultiTaskDataSample(pred=PixelData(**sample['pred'])), tasks, folders / 'saved', name)
+        samples.append(sample)
+    result = eval_boundary(folders / 'saved' / 'edge', folders / 'gt', 'nyud', workers=0)
+    assert evaluate(samples, workers=0) == {f'edge/{key}': value for key, value in result.headline().items()}
+
+
+def test_label_maps_of_pascal_context():
+    """`.mat` files of any size, as the reference counts them."""
+    references = [compact_reference(name) for name in ('a06', 'a09')]
+    samples = [
+        dict(pred=dict(edge=torch.from_numpy(r.prediction)[None] / 255), label_paths=dict(edge=str(r.label_path)))
+        for r in references
+    ]
+    metric = METRICS.build(dict(type='BoundaryMetric', task='edge', max_dist=0.0075, workers=0))
+    metric.process(None, samples)
+    metric._finish()
+    for result, reference in zip(metric.results, references, strict=True):
+        expected = reference.expected['counts']['0.0075']
+        np.testing.assert_array_equal(result['counts'][0], expected['max_matching'])
+        np.testing.assert_array_equal(result['counts'][3], expected['sumP'])
 
 
 def test_workers_change_nothing(folders):

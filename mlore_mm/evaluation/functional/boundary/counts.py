@@ -68,7 +68,7 @@ def _count(pixels, ends, true_pixels, rows, shape):
     for pixel in range(mask.size):
         mates[pixel] = true_mates[pixel] = -1
     set_bits(true_bits, true_pixels, true_pixels.size, stride)
-    lines, size, known = np.empty(pixels.size, dtype=np.int32), 0, 0
+    lines, size, known = np.empty(pixels.size, dtype=np.int32), np.int64(0), np.int64(0)
     predicted, matched = np.zeros(ends.size, dtype=np.int64), np.zeros(ends.size, dtype=np.int64)
     for index in range(ends.size - 1, -1, -1):
         if ends[index] == known:  # the same mask again
@@ -106,7 +106,7 @@ def _replace_lines(lines, size, pixels, known, alive, bits, stride):
     """Put the pixels that thinning left into ``lines`` and ``bits``, in place of the old; returns how many."""
     for index in range(size):
         bits[lines[index] // stride, lines[index] % stride // WORD] = 0
-    count = 0
+    count = np.int64(0)
     for index in range(known):
         if alive[pixels[index]]:
             lines[count] = pixels[index]

@@ -111,7 +111,7 @@ def _augment(pixels, size, mates, mates_beyond, bits_beyond, rows, stride):
     unseen = np.empty(bits_beyond.shape, dtype=np.int64)
     gained, found = 0, 1
     while found > 0:
-        count = 0
+        count = np.int64(0)
         for index in range(size):
             pixel = pixels[index]
             if mates[pixel] < 0:

@@ -65,8 +65,8 @@ def add_pixels(pixels, start, stop, codes, stride):
             codes[pixels[index] + offsets[direction]] |= 1 << (direction + 4) % 8
 
 
-# The arrays of the loops below are filled up to a count and never sliced or assigned as a whole: that would make numba
-# compile several versions of a function, or its code for broadcasting, and the first call take several seconds more.
+# The arrays of the loops below are filled up to a count and never sliced or assigned as a whole, and counts start as an
+# np.int64: else numba compiles several versions of a function and its code for broadcasting, which takes seconds.
 
 
 @compiled
@@ -82,20 +82,20 @@ def thin_pixels(pixels, size, alive, codes, stride):
     """
     first = np.empty(size, dtype=np.int32)  # what each sub-pass deleted last
     second = np.empty(size, dtype=np.int32)
-    firsts = _thin_once(0, pixels, size, first, alive, codes, stride)
-    seconds = _thin_once(1, pixels, size, second, alive, codes, stride)
+    firsts = _thin_once(DELETABLE[0], pixels, size, first, alive, codes, stride)
+    seconds = _thin_once(DELETABLE[1], pixels, size, second, alive, codes, stride)
     while firsts + seconds > 0:
-        firsts = _thin_again(0, first, firsts, second, seconds, alive, codes, stride)
-        seconds = _thin_again(1, second, seconds, first, firsts, alive, codes, stride)
+        firsts = _thin_again(DELETABLE[0], first, firsts, second, seconds, alive, codes, stride)
+        seconds = _thin_again(DELETABLE[1], second, seconds, first, firsts, alive, codes, stride)
 
 
 @compiled
-def _thin_once(step, pixels, size, deleted, alive, codes, stride):
+def _thin_once(deletable, pixels, size, deleted, alive, codes, stride):
     """One sub-pass over all pixels; fills ``deleted`` and returns how many."""
-    count = 0
+    count = np.int64(0)
     for index in range(size):
         pixel = pixels[index]
-        if alive[pixel] and DELETABLE[step, codes[pixel]]:
+        if alive[pixel] and deletable[codes[pixel]]:
             deleted[count] = pixel
             count += 1
     _delete(deleted, count, alive, codes, stride)
@@ -103,16 +103,16 @@ def _thin_once(step, pixels, size, deleted, alive, codes, stride):
 
 
 @compiled
-def _thin_again(step, own, own_count, other, other_count, alive, codes, stride):
+def _thin_again(deletable, own, own_count, other, other_count, alive, codes, stride):
     """One sub-pass over the neighbours of what was deleted since it last ran; refills ``own``, returns how many."""
     offsets = directions(stride)
     found = np.empty(8 * (own_count + other_count), dtype=np.int32)
-    count = 0
+    count = np.int64(0)
     for index in range(own_count + other_count):
         pixel = own[index] if index < own_count else other[index - own_count]
         for direction in range(8):
             neighbour = pixel + offsets[direction]
-            if alive[neighbour] == 1 and DELETABLE[step, codes[neighbour]]:
+            if alive[neighbour] == 1 and deletable[codes[neighbour]]:
                 alive[neighbour] = 2  # listed
                 found[count] = neighbour
                 count += 1
