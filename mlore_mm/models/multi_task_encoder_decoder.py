@@ -107,6 +107,11 @@ class MultiTaskEncoderDecoder(BaseModel):
         logits = self.decode(inputs, tasks).logits
         return {name: _resize(x, inputs.shape[-2:]) for name, x in logits.items()}
 
+    def switch_to_deploy(self, **options) -> None:
+        """Fold what can be folded at inference, in place; weights saved afterwards load with ``deploy=True``."""
+        self.eval()
+        self.decode_head.switch_to_deploy(**options)
+
     def train(self, mode: bool = True):
         super().train(mode)
         if self.frozen_backbone:

@@ -31,6 +31,8 @@ class MLoREDecodeHead(MultiTaskHead):
         grid: (h, w) of the decoder's feature map at the training size, for the routers' pixel weights.
         gate: More options of :class:`TopKGate`, such as ``dict(noise='none')``.
         detach_generic: See :class:`MLoREBlock`.
+        with_cp: In training, compute cheap, large parts twice instead of keeping them: a third of the memory.
+        deploy: Build the folded form that :meth:`switch_to_deploy` leaves behind, to load its weights.
         scale: Upsampling before the last layers; 4 brings stride 16 to stride 4.
         in_index: Levels taken from the backbone.
         reference_level: Which of them sets the grid; levels of other strides are resized to it.
@@ -49,6 +51,8 @@ class MLoREDecodeHead(MultiTaskHead):
         pre_softmax: bool = False,
         gate: Mapping | None = None,
         detach_generic: bool = True,
+        with_cp: bool = True,
+        deploy: bool = False,
         scale: int = 4,
         in_index: Sequence[int] | None = None,
         reference_level: int = 0,
@@ -64,15 +68,27 @@ class MLoREDecodeHead(MultiTaskHead):
         self.project = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
         self.stages = nn.ModuleList(
             nn.ModuleList(
-                MLoREBlock(*block_args, name=f'decode_head/stage{s}/block{b}', detach_generic=detach_generic)
+                MLoREBlock(*block_args, f'decode_head/stage{s}/block{b}', detach_generic, with_cp)
                 for b in range(BLOCKS_PER_STAGE)
             )
             for s in range(stages)
         )
         self.fusion = StageFusion(names, embed_dims, stages)
         self.heads = nn.ModuleDict(
-            {name: PredictionHead(embed_dims, task.out_channels, scale) for name, task in self.tasks.items()}
+            {name: PredictionHead(embed_dims, task.out_channels, scale, with_cp) for name, task in self.tasks.items()}
         )
+
+        if deploy:
+            self.switch_to_deploy()
+
+    def switch_to_deploy(self, precompute: bool = True) -> None:
+        """Fold every block, in place; see :meth:`MLoREBlock.switch_to_deploy`."""
+        for block in self.blocks():
+            block.switch_to_deploy(precompute)
+
+    def blocks(self) -> list[MLoREBlock]:
+        """The MoE blocks in the order of their computation."""
+        return [block for stage in self.stages for block in stage]
 
     def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
         """Levels (B, C_l, h_l, w_l), shared or per task, to logits (B, C_t, scale*h, scale*w) per task."""

@@ -37,8 +37,14 @@ class LowRankExpert(BaseModule):
         self.reduce = nn.Conv2d(embed_dims, rank, 3, padding=1)
         self.expand = nn.Conv2d(rank, embed_dims, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.expand(self.reduce(x))
+    def forward(self, x: Tensor, factor: Tensor | None = None) -> Tensor:
+        """``factor`` (B) scales the output; it is applied in the bottleneck, where the map is small."""
+        reduced = self.reduce(x)
+        if factor is None:
+            return self.expand(reduced)
+        factor = factor.to(reduced.dtype)
+        out = F.conv2d(reduced * factor[:, None, None, None], self.expand.weight)
+        return out + (factor[:, None] * self.expand.bias.to(reduced.dtype))[..., None, None]
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -85,19 +91,32 @@ class LowRankExpertBank(BaseModule):
         self._reset()
 
     def forward(self, u: Tensor, gates: Tensor) -> Tensor:
-        """Sum over experts of gate times expert: u (B, C, H, W), gates (B, N), to (B, C, H, W)."""
+        """Sum over experts of gate times expert: u (B, C, H, W), gates (B, N), to (B, C, H, W).
+
+        On the CPU only the chosen experts' channels are computed, sample by sample. On other devices their number would
+        have to be known to the host, which is a synchronisation, so all are computed and the gates zero the rest.
+        """
+        if u.device.type == 'cpu' and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+            return torch.stack([self._chosen_only(u[i : i + 1], gates[i]) for i in range(len(u))])
+        return self.all_experts(u, gates)
+
+    def _chosen_only(self, u: Tensor, gates: Tensor) -> Tensor:
+        """One sample: u (1, C, H, W), gates (N), to (C, H, W)."""
+        gates = gates.to(u.dtype)
+        channels = gates.detach()[self.owner].nonzero()[:, 0]
+        reduced = F.conv2d(u, self.reduce.weight[channels], self.reduce.bias[channels], padding=1)[0]
+        expand = self.expand[:, channels] * gates[self.owner[channels]]
+        bias = gates @ self.expand_bias
+        return torch.addmm(bias[:, None], expand, reduced.flatten(1)).view(u.shape[1:])
+
+    def all_experts(self, u: Tensor, gates: Tensor) -> Tensor:
+        """The same with every expert computed, without any shape that depends on the data."""
         reduced = self.reduce(u)
         gates = gates.to(reduced.dtype)
         # Gates go into the matrix and not onto the map: C x R numbers per sample instead of R x H x W.
         expand = self.expand.to(reduced.dtype) * gates[:, None, self.owner]
         bias = gates @ self.expand_bias.to(reduced.dtype)
         return torch.baddbmm(bias[..., None], expand, reduced.flatten(2)).unflatten(2, u.shape[2:])
-
-    def merged(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        """The one convolution per sample that it equals: kernels (B, C, C*9) and biases (B, C)."""
-        expand = self.expand * gates[:, None, self.owner]
-        bias = expand @ self.reduce.bias + gates @ self.expand_bias
-        return expand @ self.reduce.weight.flatten(1), bias
 
     def kernels(self) -> tuple[Tensor, Tensor]:
         """Every expert as a full convolution: kernels (N, C, C*9) and biases (N, C)."""

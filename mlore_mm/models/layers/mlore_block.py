@@ -7,10 +7,14 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mlore_mm.models.layers.folded_mixture import FoldedMixture
 from mlore_mm.models.layers.low_rank_expert import LowRankExpert, LowRankExpertBank
+from mlore_mm.models.layers.recompute import recompute
 from mlore_mm.models.layers.router_trace import record_routing
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
 from mlore_mm.models.layers.task_router import TaskRouter
+
+FORMS = ('auto', 'wide', 'folded')
 
 
 class MLoREBlock(BaseModule):
@@ -20,8 +24,9 @@ class MLoREBlock(BaseModule):
     ``y = GELU(BN_b(BN_a(E) + m * task_expert_t(u) + generic(stop_gradient(u))))``; output ``conv1x1_t(y)``.
     Experts and the generic convolution are shared by the tasks, everything else is per task.
 
-    In evaluation without gradients everything between ``u`` and the GELU is linear and is computed as one convolution
-    per sample and task, see ``folded``.
+    Everything between ``u`` and the GELU can be computed in two forms with equal results. The wide form runs the parts
+    side by side; batch statistics and gradients need it. The folded form merges them into one convolution per sample
+    and task; it is taken in evaluation without gradients where it is cheaper. ``form`` overrides the choice.
 
     Source: MLoRE (Yang et al., CVPR 2024), Sec. 3 and Fig. 3.
 
@@ -35,6 +40,7 @@ class MLoREBlock(BaseModule):
         name: Layer name in routing records.
         detach_generic: The gradient of the generic path reaches its own weights only, as in the published code; False
             lets it reach the features as well.
+        with_cp: In training, keep less for the backward pass and compute norm, GELU and last convolution twice.
     """
 
     def __init__(
@@ -47,9 +53,11 @@ class MLoREBlock(BaseModule):
         gate: dict,
         name: str = '',
         detach_generic: bool = True,
+        with_cp: bool = True,
     ) -> None:
         super().__init__()
-        self.name, self.detach_generic = name, detach_generic
+        self.name, self.detach_generic, self.with_cp = name, detach_generic, with_cp
+        self.form = 'auto'
         self.conv_in = TaskConv1x1(tasks, embed_dims, embed_dims)
         self.router = TaskRouter(tasks, embed_dims, len(ranks), grid, gate)
         self.experts = LowRankExpertBank(embed_dims, ranks)
@@ -58,6 +66,7 @@ class MLoREBlock(BaseModule):
         self.norm_experts = TaskModules(tasks, lambda: nn.BatchNorm2d(embed_dims))
         self.norm = TaskModules(tasks, lambda: nn.BatchNorm2d(embed_dims))
         self.conv_out = TaskConv1x1(tasks, embed_dims, embed_dims)
+        self.deployed: FoldedMixture | None = None
 
     def forward(self, x: Tensor, tasks: Sequence[str]) -> Tensor:
         """Features (T, B, D, h, w), or (1, B, D, h, w) where the tasks share them, to (T, B, D, h, w)."""
@@ -65,45 +74,57 @@ class MLoREBlock(BaseModule):
         routing, m = self.router(u, tasks)
         for i, task in enumerate(tasks):
             record_routing(self.name, task, routing.probabilities[i], routing.gates[i])
-        mix = self.folded if not (self.training or torch.is_grad_enabled()) else self.mixture
-        return self.conv_out(F.gelu(mix(u, routing.gates, m, tasks)), tasks)
+        if self.deployed is not None:
+            return self.conv_out(F.gelu(self.deployed(u, routing.gates, m, tasks)), tasks)
+        if self._folds(u):
+            return self.conv_out(F.gelu(self.folded(u, routing.gates, m, tasks)), tasks)
+        mixed = self.mixture(u, routing.gates, m, tasks)
+        if self.with_cp and self.training:
+            return recompute(lambda y: self._finish(y, tasks), mixed, norms=self.norm)
+        return self._finish(mixed, tasks)
 
     def mixture(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
         """Experts, task expert and generic path side by side: u (T, B, D, h, w), gates (T, B, N), m (T, B)."""
         batch = u.flatten(0, 1)
         experts = self.experts(batch, gates.flatten(0, 1)).unflatten(0, u.shape[:2])
         generic = self.generic_conv(batch.detach() if self.detach_generic else batch).unflatten(0, u.shape[:2])
-        out = []
-        for i, task in enumerate(tasks):
-            special = m[i, :, None, None, None].to(u.dtype) * self.task_expert[task](u[i])
-            out.append(self.norm[task](self.norm_experts[task](experts[i]) + special + generic[i]))
-        return torch.stack(out)
+        special = [self.task_expert[task](u[i], m[i]) for i, task in enumerate(tasks)]
+        return torch.stack(
+            [self.norm_experts[task](experts[i]) + special[i] + generic[i] for i, task in enumerate(tasks)]
+        )
+
+    def _finish(self, y: Tensor, tasks: Sequence[str]) -> Tensor:
+        return self.conv_out(F.gelu(self.norm.each(tasks, y)), tasks)
 
     def folded(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
-        """The same in evaluation mode as one 3x3 convolution per sample and task (no gradients needed)."""
-        kernel, bias = self.merge(gates, m, tasks)
-        t, b, d = u.shape[:3]
-        out = F.conv2d(u.flatten(0, 2)[None], kernel.view(t * b * d, d, 3, 3), bias.flatten(), padding=1, groups=t * b)
-        return out.view(u.shape)
+        """Norm of the mixture in evaluation mode as one 3x3 convolution per sample and task, without gradients."""
+        return FoldedMixture.of_block(self, tasks, precompute=False)(u, gates, m, tasks)
 
-    def merge(self, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Kernels (T, B, D, D*9) and biases (T, B, D) of ``folded``: batch norms, experts and generic path in one."""
-        scale_a, shift_a = self._norm_as_affine(self.norm_experts, tasks)
-        scale_b, shift_b = self._norm_as_affine(self.norm, tasks)
-        kernel, bias = self.experts.merged(gates.flatten(0, 1))
-        shape = gates.shape[:2]
-        kernel = kernel.unflatten(0, shape) * scale_a[:, None, :, None]
-        bias = bias.unflatten(0, shape) * scale_a[:, None] + shift_a[:, None]
-        for i, task in enumerate(tasks):
-            task_kernel, task_bias = self.task_expert[task].merged()
-            kernel[i] += m[i, :, None, None] * task_kernel.flatten(1)
-            bias[i] += m[i, :, None] * task_bias
-        kernel += self.generic_conv.weight.flatten(1)
-        bias += self.generic_conv.bias
-        return kernel * scale_b[:, None, :, None], bias * scale_b[:, None] + shift_b[:, None]
+    def _folds(self, u: Tensor) -> bool:
+        if self.training or torch.is_grad_enabled() or self.form == 'wide':
+            return False
+        return self.form == 'folded' or self.folding_pays(u.shape[-2] * u.shape[-1])
 
-    @staticmethod
-    def _norm_as_affine(norms: TaskModules, tasks: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Batch norms in evaluation mode as scale and shift, (T, D) each."""
-        scale = norms.stack(tasks, 'weight') * (norms.stack(tasks, 'running_var') + norms[tasks[0]].eps).rsqrt()
-        return scale, norms.stack(tasks, 'bias') - norms.stack(tasks, 'running_mean') * scale
+    def folding_pays(self, pixels: int) -> bool:
+        """Whether merging kernels (a cost per sample) is made good by the cheaper convolution (a gain per pixel).
+
+        Counted in multiplications. The wide form is counted with all experts, which is what it computes on most
+        devices.
+        """
+        d, r = self.generic_conv.in_channels, sum(self.experts.ranks)
+        wide = pixels * (9 * d * r + r * d)
+        return d * r * 9 * d < wide
+
+    def switch_to_deploy(self, precompute: bool = True) -> None:
+        """Replace experts, generic path and norms by their folded form, for good; evaluation only from then on.
+
+        Args:
+            precompute: Keep every expert's full kernel (N x D x D x 9 numbers), which makes merging a weighted sum;
+                False keeps the low-rank factors and multiplies them per sample: less memory, slower.
+        """
+        if self.deployed is not None:
+            return
+        with torch.no_grad():
+            self.deployed = FoldedMixture.of_block(self, list(self.task_expert), precompute)
+        for part in ('experts', 'task_expert', 'generic_conv', 'norm_experts', 'norm'):
+            delattr(self, part)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mlore_mm.models.layers.recompute import recompute
 from mlore_mm.models.layers.upsampled_conv import UpsampledConv3x3
 
 
@@ -16,15 +17,22 @@ class PredictionHead(BaseModule):
         embed_dims: D.
         out_channels: C of the task.
         scale: Factor of the upsampling; 4 for features of stride 16.
+        with_cp: In training, compute the large maps twice and keep none of them.
     """
 
-    def __init__(self, embed_dims: int, out_channels: int, scale: int = 4) -> None:
+    def __init__(self, embed_dims: int, out_channels: int, scale: int = 4, with_cp: bool = True) -> None:
         super().__init__()
+        self.with_cp = with_cp
         self.conv = UpsampledConv3x3(embed_dims, embed_dims, scale)
         self.norm = nn.BatchNorm2d(embed_dims)
         self.predict = nn.Conv2d(embed_dims, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.with_cp and self.training:
+            return recompute(self._predict, x, norms=self.norm)
+        return self._predict(x)
+
+    def _predict(self, x: Tensor) -> Tensor:
         return self.predict(F.gelu(self.norm(self.conv(x))))
 
     def init_weights(self) -> None:

@@ -91,7 +91,4 @@ def _linear(modules: TaskConv1x1, x: Tensor, tasks: Sequence[str]) -> Tensor:
 
 def _layer_norm(modules: TaskModules, x: Tensor, tasks: Sequence[str]) -> Tensor:
     """LayerNorm over the last axis with each task's own scale and shift; x is (T, ..., C)."""
-    shape = (len(tasks),) + (1,) * (x.dim() - 2) + (-1,)
-    norm = next(iter(modules.values()))
-    x = F.layer_norm(x, norm.normalized_shape, eps=norm.eps)
-    return x * modules.stack(tasks, 'weight').view(shape) + modules.stack(tasks, 'bias').view(shape)
+    return modules.each(tasks, x)

@@ -1,0 +1,39 @@
+"""Activation checkpointing for parts that hold batch norms."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+def recompute(function: Callable, *inputs: Tensor, norms: nn.Module | None = None):
+    """``function(*inputs)``, of which only the inputs are kept for the backward pass; it runs a second time there.
+
+    Results and running statistics are those of a single pass: the batch norms in ``norms`` do not count the second one.
+    Without gradients, and while the model is being compiled (where the compiler decides what to keep), it is a plain
+    call.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return function(*inputs)
+    frozen = [] if norms is None else [m for m in norms.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return checkpoint(
+        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(frozen))
+    )
+
+
+@contextmanager
+def _statistics_kept(norms: list) -> Iterator[None]:
+    """Batch norms in training mode normalise as ever inside, but leave their running statistics alone."""
+    momenta = [norm.momentum for norm in norms]
+    training = [norm.training and norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, counted in zip(norms, momenta, training):
+            norm.momentum = momentum
+            if counted and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.sub_(1)
