@@ -20,6 +20,11 @@ class TaskModules(nn.ModuleDict):
         """The named parameter of the named tasks, (T, ...)."""
         return torch.stack([getattr(self[task], parameter) for task in tasks])
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return next(self.parameters()).dtype
+
     def each(self, tasks: Sequence[str], x: Tensor) -> Tensor:
         """Every task's module on its own (B, C, H, W) slice of (T, B, C, H, W)."""
         return torch.stack([self[task](x[i]) for i, task in enumerate(tasks)])

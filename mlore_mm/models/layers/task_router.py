@@ -15,7 +15,8 @@ class TaskRouter(BaseModule):
     """One router per task, all tasks computed together.
 
     Each sees the features twice: ``channel`` summarises what is in the image (per-pixel MLP, mean over pixels),
-    ``pixel`` where it is (one learned weight per pixel of the grid, shared by the channels). Always computed in fp32.
+    ``pixel`` where it is (one learned weight per pixel of the grid, shared by the channels). Computed in the weights' precision, that is in
+    fp32 under AMP.
 
     Source: MLoRE (Yang et al., CVPR 2024), Sec. 3.2.
 
@@ -45,7 +46,7 @@ class TaskRouter(BaseModule):
     def forward(self, u: Tensor, tasks: Sequence[str]) -> tuple[Routing, Tensor]:
         """Features (T, B, D, h, w) to the routing, each (T, B, N), and the task expert's factor m, (T, B)."""
         with torch.autocast(u.device.type, enabled=False):
-            u = u.float()
+            u = u.to(self.logits.dtype)  # autocast hands over half precision, the weights stay in fp32
             z = torch.cat([self._channel_features(u, tasks), self._pixel_features(u, tasks)], dim=-1)
             n = self.num_experts
             rho, sigma, m = _linear(self.logits, z, tasks).split([n, n, 1], dim=-1)
