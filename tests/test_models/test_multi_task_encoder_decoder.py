@@ -1,0 +1,210 @@
+"""The joints between encoder, decoder, criterion and decoding."""
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from torch.testing import assert_close
+
+import tests.toy_parts  # noqa: F401  registers the toys
+from mlore_mm.models.multi_task_encoder_decoder import bare_model
+from mlore_mm.registry import MODELS
+from mlore_mm.structures import MultiTaskDataSample
+from tests.mlore_models import TASKS, build_mlore, make_samples
+
+FCN = dict(type='MultiTaskFCNHead', in_channels=[4], embed_dims=6)
+BALANCE = dict(type='LoadBalanceLoss', loss_weight=1.0)
+
+
+def build(backbone='ToyEncoder', decode_head=FCN, tasks=('semseg', 'depth', 'normals'), criterion=None, **more):
+    init_default_scope('mlore_mm')
+    backbone = dict(type=backbone) if isinstance(backbone, str) else backbone
+    return MODELS.build(
+        dict(
+            type='MultiTaskEncoderDecoder',
+            backbone=backbone,
+            decode_head=decode_head,
+            tasks={name: TASKS[name] for name in tasks},
+            criterion=criterion,
+            **more,
+        )
+    )
+
+
+@pytest.fixture
+def images():
+    return torch.randn(2, 3, 16, 24)
+
+
+def test_task_conditioned_encoder_runs_once_per_task(images):
+    model = build('ToyTaskEncoder').eval()
+    logits = model(images)
+    assert model.backbone.calls == [0, 1, 2]
+    model.backbone.calls.clear()
+    one = model(images, tasks=['normals'])
+    assert model.backbone.calls == [2]
+    assert list(one) == ['normals']
+    assert torch.equal(one['normals'], logits['normals'])
+    model.backbone.calls.clear()
+    ordinary = build().eval()
+    ordinary.load_state_dict(model.state_dict())
+    assert_close(ordinary(images)['semseg'], logits['semseg'])  # task 0 shifts by nothing
+    assert (ordinary(images)['depth'] - logits['depth']).abs().max() > 1e-3
+
+
+def test_neck_sees_the_features_of_every_task(images):
+    model = build('ToyTaskEncoder').eval()
+    wanted = model.extract_feat(images)
+    model.neck = lambda feats: tuple(2 * x for x in feats)
+    feats = model.extract_feat(images)
+    assert list(feats) == ['semseg', 'depth', 'normals']
+    for name, (x,) in feats.items():
+        assert_close(x, 2 * wanted[name][0])
+
+
+def test_auxiliary_group_of_a_task_that_is_not_evaluated(images):
+    model = build(
+        decode_head=dict(type='ToyAuxiliaryHead', guessed='depth'),
+        criterion=dict(type='MultiTaskCriterion', auxiliary_weights=dict(initial=0.5)),
+        aux_tasks=['depth'],
+    )
+    losses = model(images, make_samples(model, images), mode='loss')
+    assert set(losses) == {'loss_semseg', 'loss_depth', 'loss_normals', 'loss_initial_depth'}
+    sum(losses.values()).backward()
+    assert (model.decode_head.guess.weight.grad != 0).any()
+    sample = model.eval()(images, make_samples(model, images), mode='predict')[0]
+    assert set(sample.pred.keys()) == {'semseg', 'normals'}
+    assert 'depth' in model(images, mode='tensor')
+
+
+def test_routers_anywhere_reach_the_loss_with_and_without_checkpointing(images):
+    head = dict(type='MLoREDecodeHead', in_channels=[4], embed_dims=8, ranks=[2, 3, 1], task_rank=2, top_k=2)
+    head.update(grid=(4, 6), gate=dict(noise='none'))
+    criterion = dict(type='MultiTaskCriterion', auxiliary_losses=dict(load_balance=BALANCE))
+    results = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        model = build(dict(type='ToyRoutedEncoder', with_cp=with_cp), head, criterion=criterion)
+        loss = model(images, make_samples(model, images), mode='loss')['loss_load_balance']
+        loss.backward()
+        routers = model.backbone.router.weight, *(b.router.logits['depth'].weight for b in model.decode_head.stages[0])
+        results.append((loss, [weight.grad for weight in routers]))
+        assert all((weight.grad != 0).any() for weight in routers)
+    assert_close(results[0], results[1])
+
+
+def test_single_task_losses_add_up(images):
+    """Every task alone gives its part of the joint losses; gradients of shared weights add up too."""
+    model = build('ToyTaskEncoder')
+    samples, weight = make_samples(model, images), model.backbone.conv.weight
+    joint = model(images, samples, mode='loss')
+    (wanted,) = torch.autograd.grad(sum(joint.values()), weight)
+    total = torch.zeros_like(wanted)
+    for name in model.tasks:
+        alone = model(images, samples, mode='loss', tasks=[name])
+        assert list(alone) == [f'loss_{name}']
+        assert_close(alone[f'loss_{name}'], joint[f'loss_{name}'])
+        total += torch.autograd.grad(alone[f'loss_{name}'], weight)[0]
+    assert_close(total, wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('tasks', [['normals'], ['depth', 'semseg']])
+def test_subset_predictions_equal_the_full_ones(tasks):
+    model, images = build_mlore(('semseg', 'normals', 'edge', 'depth')).eval(), torch.randn(2, 3, 32, 48)
+    with torch.no_grad():
+        full = model(images, mode='predict')
+        some = model(images, mode='predict', tasks=tasks)
+    for a, b in zip(full, some, strict=True):
+        assert set(b.pred.keys()) == set(tasks)
+        for name in tasks:
+            assert_close(b.pred.get(name), a.pred.get(name), atol=1e-6, rtol=1e-5)
+
+
+def test_order_of_tasks_is_the_models():
+    model = build_mlore(('depth', 'semseg')).eval()
+    assert list(model(torch.randn(1, 3, 32, 48), tasks=['semseg', 'depth'])) == ['depth', 'semseg']
+    with pytest.raises(ValueError, match=r"Unknown task \['edge'\]: known here are \['depth', 'semseg'\]"):
+        model(torch.randn(1, 3, 32, 48), tasks=['edge'])
+
+
+def test_frozen_encoder_stays_as_it_is(images):
+    model = build(frozen_backbone=True).train()
+    before = {key: value.clone() for key, value in model.backbone.state_dict().items()}
+    sum(model(images, make_samples(model, images), mode='loss').values()).backward()
+    assert not model.backbone.training
+    assert model.decode_head.training
+    assert all(p.grad is None and not p.requires_grad for p in model.backbone.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.backbone.state_dict().items())
+    model.eval().train()
+    assert not model.backbone.training
+
+
+def test_predictions_come_back_in_the_frame_of_the_original(images):
+    """Padded, mirrored and enlarged versions of an input give the prediction of the input itself."""
+    model = build().eval()
+    plain = model(images, [MultiTaskDataSample() for _ in images], mode='predict')
+    wide = torch.nn.functional.pad(images, (4, 8, 12, 0))
+    logits = {name: torch.nn.functional.pad(x, (4, 8, 12, 0), value=7.0) for name, x in model(images).items()}
+    model.inference = lambda inputs, tasks: logits
+    meta = dict(padding=(4, 8, 12, 0), ori_shape=(16, 24))
+    padded = model(wide, [MultiTaskDataSample(metainfo=meta) for _ in images], mode='predict')
+    mirrored = {name: model.tasks[name].hflip_values(x, channel_axis=-3).flip(-1) for name, x in logits.items()}
+    model.inference = lambda inputs, tasks: mirrored
+    meta = dict(padding=(8, 4, 12, 0), ori_shape=(16, 24), flip=True, flip_direction='horizontal')
+    flipped = model(wide, [MultiTaskDataSample(metainfo=meta) for _ in images], mode='predict')
+    for a, b, c in zip(plain, padded, flipped, strict=True):
+        for name in model.tasks:
+            assert_close(b.pred.get(name), a.pred.get(name))
+            assert_close(c.pred.get(name), a.pred.get(name))
+    meta = dict(scale_factor=(2.0, 2.0), ori_shape=(8, 12))
+    model.inference = lambda inputs, tasks: {name: torch.ones(2, x.shape[1], 16, 24) for name, x in logits.items()}
+    (enlarged, _) = model(wide, [MultiTaskDataSample(metainfo=meta) for _ in images], mode='predict')
+    assert enlarged.pred.depth.shape == (1, 8, 12)
+    assert_close(enlarged.pred.depth, torch.full((1, 8, 12), 2.0))  # zooming in brought the scene closer
+
+
+def test_vertical_flips_cannot_be_undone(images):
+    sample = MultiTaskDataSample(metainfo=dict(flip=True, flip_direction='vertical'))
+    with pytest.raises(ValueError, match="horizontal flips can be undone, but got 'vertical'"):
+        build().eval()(images[:1], [sample], mode='predict')
+
+
+def test_labels_are_padded_with_what_their_task_ignores():
+    model, images = build().eval(), torch.randn(1, 3, 16, 24)
+    samples = make_samples(model, images)
+    stacked = model._stack_targets('depth', samples, (20, 32))
+    assert stacked.shape == (1, 1, 20, 32)
+    assert (stacked[..., 16:, :] == 0).all()
+    assert (model._stack_targets('semseg', samples, (20, 32))[..., 24:] == 255).all()
+
+
+def test_missing_label_fields_are_named(images):
+    model = build()
+    samples = make_samples(build(tasks=('semseg', 'depth')), images)
+    with pytest.raises(ValueError, match=r"no label field for task 'normals', only \['depth', 'semseg'\]"):
+        model(images, samples, mode='loss')
+
+
+def test_settings_that_cannot_work():
+    with pytest.raises(ValueError, match='got no tasks.*bind_tasks'):
+        build(tasks=())
+    with pytest.raises(ValueError, match="'whole' or 'slide', but got 'tiles'"):
+        build(test_cfg=dict(mode='tiles'))
+    with pytest.raises(ValueError, match="'loss', 'predict' or 'tensor', but got 'train'"):
+        build()(torch.randn(1, 3, 16, 24), mode='train')
+
+
+def test_sliding_windows_cover_the_image():
+    """Windows that see the whole image each, or a pointwise model, give the result of one pass."""
+    model = build(test_cfg=dict(mode='slide', crop_size=(8, 12), stride=(4, 8))).eval()
+    images = torch.randn(2, 3, 16, 28)
+    pointwise = lambda x, tasks: dict.fromkeys(tasks, x[:, :1])  # noqa: E731
+    model.encode_decode = pointwise
+    assert_close(model.inference(images, ['depth'])['depth'], images[:, :1])
+    model.test_cfg['stride'] = (9, 8)
+    with pytest.raises(ValueError, match='0 < stride <= crop_size'):
+        model.inference(images, ['depth'])
+
+
+def test_bare_model_looks_through_wrappers():
+    model = build()
+    assert bare_model(torch.nn.DataParallel(model)) is model

@@ -1,0 +1,70 @@
+"""Encoders and a decoder of a few lines, for the joints between parts."""
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from mlore_mm.models.decode_heads.base import MultiTaskHead
+from mlore_mm.models.layers import TopKGate, record_routing
+from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class ToyEncoder(nn.Module):
+    """Four channels at a quarter of the size, with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 4, stride=4), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return (self.norm(self.conv(x)),)
+
+
+@MODELS.register_module()
+class ToyTaskEncoder(ToyEncoder):
+    """The same, shifted by the task's id; remembers its calls."""
+
+    task_conditioned = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = []
+
+    def forward(self, x, task_id):
+        self.calls.append(task_id)
+        return (super().forward(x)[0] + task_id,)
+
+
+@MODELS.register_module()
+class ToyRoutedEncoder(ToyEncoder):
+    """The same, with channels weighted by a router."""
+
+    def __init__(self, with_cp: bool = False) -> None:
+        super().__init__()
+        self.router, self.gate, self.with_cp = nn.Linear(4, 4), TopKGate(2, noise='none'), with_cp
+
+    def forward(self, x):
+        (x,) = super().forward(x)
+        return (checkpoint(self._route, x, use_reentrant=False) if self.with_cp else self._route(x),)
+
+    def _route(self, x):
+        routing = self.gate(self.router(x.mean(dim=(2, 3))))
+        record_routing('backbone/toy', '*', *routing)
+        return x * routing.gates[..., None, None]
+
+
+@MODELS.register_module()
+class ToyAuxiliaryHead(MultiTaskHead):
+    """A convolution per task, and a first guess of ``guessed`` in training."""
+
+    def __init__(self, tasks, guessed: str) -> None:
+        super().__init__(tasks, [4])
+        self.convs = nn.ModuleDict({name: nn.Conv2d(4, task.out_channels, 1) for name, task in self.tasks.items()})
+        self.guess, self.guessed = nn.Conv2d(4, self.tasks[guessed].out_channels, 1), guessed
+
+    def forward(self, feats, tasks=None):
+        (x,) = self.select(feats)
+        logits = {name: self.convs[name](x) for name in self.active_tasks(tasks)}
+        auxiliary = {'initial': {self.guessed: self.guess(x)}} if self.training else {}
+        return MultiTaskOutput(logits, auxiliary)
