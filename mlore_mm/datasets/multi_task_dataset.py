@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
@@ -75,6 +76,7 @@ class MultiTaskDataset(BaseDataset):
                 f"{type(self).__name__} needs metainfo['tasks'], the task definitions. Call bind_tasks(cfg), as "
                 f"runner_type='mlore_mm.MultiTaskRunner' does, or give metainfo=dict(tasks=...)."
             )
+        metainfo = Config(dict(metainfo=metainfo)).to_dict()['metainfo']  # plain, as it goes into checkpoints
         self.tasks = TaskSet(metainfo['tasks'])
         self.img_suffixes = _as_tuple(img_suffix or self.IMG_SUFFIX)
         self.readers = {name: _build_readers(config) for name, config in self._label_configs(labels or {}).items()}

@@ -1,6 +1,6 @@
 """The runner and the hooks."""
 
-from .hooks import MultiTaskVisualizationHook, ProgressHook, TaskOrderHook
+from .hooks import BroadcastBuffersHook, MultiTaskVisualizationHook, ProgressHook, TaskOrderHook
 from .runner import MultiTaskRunner
 
-__all__ = ['MultiTaskRunner', 'MultiTaskVisualizationHook', 'ProgressHook', 'TaskOrderHook']
+__all__ = ['BroadcastBuffersHook', 'MultiTaskRunner', 'MultiTaskVisualizationHook', 'ProgressHook', 'TaskOrderHook']

@@ -12,6 +12,7 @@ from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_s
 from mmengine.runner import Runner
 from torch import nn
 
+from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.registry import RUNNERS
 from mlore_mm.tasks import TaskSet, bind_tasks
@@ -70,7 +71,9 @@ class MultiTaskRunner(Runner):
     # ---- hooks and pictures ------------------------------------------------------------------------------------
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
         super().register_hooks(default_hooks, custom_hooks)
-        if self.task_names:  # not by config, so that no config can leave it out
+        # Not by config, so that no config can leave them out.
+        self.register_hook(BroadcastBuffersHook())
+        if self.task_names:
             self.register_hook(TaskOrderHook(self.task_names))
 
     def build_visualizer(self, visualizer=None):
