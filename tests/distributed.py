@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +19,8 @@ def run_in_processes(function: Callable, folder: Path, *args, world_size: int = 
     """
     context = multiprocessing.get_context('forkserver')  # imports once for all calls and all processes
     context.set_forkserver_preload(['mlore_mm.evaluation', 'mlore_mm.models'])
-    queue = context.SimpleQueue()
     processes = [
-        context.Process(target=_run, args=(rank, world_size, str(folder), queue, function, args))
-        for rank in range(world_size)
+        context.Process(target=_run, args=(rank, world_size, str(folder), function, args)) for rank in range(world_size)
     ]
     for process in processes:
         process.start()
@@ -32,14 +31,14 @@ def run_in_processes(function: Callable, folder: Path, *args, world_size: int = 
         if process.is_alive():
             process.kill()
     assert not failed, f'processes ended with {failed}'
-    results = dict(queue.get() for _ in processes)
-    return [results[rank] for rank in range(world_size)]
+    return [pickle.loads((Path(folder) / f'result_{rank}.pkl').read_bytes()) for rank in range(world_size)]
 
 
-def _run(rank: int, world_size: int, folder: str, queue, function: Callable, args: tuple) -> None:
+def _run(rank: int, world_size: int, folder: str, function: Callable, args: tuple) -> None:
     torch.set_num_threads(1)
     os.chdir(folder)
     os.environ['GLOO_SOCKET_IFNAME'] = 'lo'
     dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=world_size)
-    queue.put((rank, function(*args)))
+    # Through a file: a pipe holds 64 KiB, and a process with more to say would wait for a parent that waits for it.
+    Path(folder, f'result_{rank}.pkl').write_bytes(pickle.dumps(function(*args)))
     dist.destroy_process_group()
