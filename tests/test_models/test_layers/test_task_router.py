@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -56,3 +58,23 @@ def test_routing_is_fp32_under_autocast():
 def test_width_has_to_be_divisible_by_four():
     with pytest.raises(ValueError, match='divisible by 4, but got 10'):
         TaskRouter(TASKS, 10, 5, (4, 6), dict(top_k=2))
+
+
+def test_noise_of_the_network_s_own_deviations():
+    """Over many draws of the same features: mean and deviation of the noisy logits are what the network predicts."""
+    router, draws = make_router(top_k=5), 20_000
+    u = torch.randn(1, 1, 8, 4, 6)
+    clean = router(u, ['depth'])[0].probabilities.log()[0, 0]
+    logits, sigmas = router.logits['depth'], []
+    for i in range(5):  # the last output is read out as the factor m: let it be one deviation after the other
+        probe = deepcopy(router)
+        probe.logits['depth'].weight.data[10] = logits.weight.data[5 + i]
+        probe.logits['depth'].bias.data[10] = logits.bias.data[5 + i]
+        sigmas.append(probe(u, ['depth'])[1].item())
+    sigma = torch.tensor(sigmas)
+    assert sigma.min() < 0 < sigma.max()
+    router.train()
+    noisy = router(u.expand(1, draws, 8, 4, 6), ['depth'])[0].probabilities.log()[0].detach()
+    pairs = noisy[:, 1:] - noisy[:, :1]  # a softmax forgets what all logits share
+    assert_close(pairs.mean(dim=0), (clean[1:] - clean[:1]).detach(), atol=0.04, rtol=0)
+    assert_close(pairs.std(dim=0), (sigma[1:] ** 2 + sigma[0] ** 2).sqrt(), atol=0.02, rtol=0.02)
