@@ -30,7 +30,7 @@ def test_every_interval_th_validation_image_at_each_evaluation(samples):
         hook.before_val_epoch(runner)
         hook.after_val_iter(runner, 0, None, samples[:3])  # batches do not change which images are drawn
         hook.after_val_iter(runner, 1, None, samples[3:])
-    assert [name for name, *_ in runner.visualizer.drawn] == ['val/room_0', 'val/room_2', 'val/room_4'] * 2
+    assert [name for name, *_ in runner.visualizer.drawn] == ['val_room_0', 'val_room_2', 'val_room_4'] * 2
     assert {step for *_, step in runner.visualizer.drawn} == {100}
 
 

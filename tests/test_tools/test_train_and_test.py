@@ -88,6 +88,14 @@ def test_pictures_and_raw_predictions(tmp_path, run):
     np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), np.ones(SIZE), atol=1e-5)
 
 
+def test_pictures_while_training(tmp_path, run):
+    config, work = write_config(tmp_path), tmp_path / 'work'
+    drawing = ('default_hooks.visualization.draw=True', 'default_hooks.visualization.interval=2')
+    run(TRAIN, config, '--work-dir', work, '--cfg-options', *drawing)
+    pictures = sorted(path.name for path in work.rglob('vis_image/*.png'))
+    assert pictures == ['val_000_2.png', 'val_000_4.png', 'val_002_2.png', 'val_002_4.png']
+
+
 @pytest.mark.parametrize(
     ('script', 'args', 'message'),
     [

@@ -53,7 +53,7 @@ class MultiTaskVisualizationHook(Hook):
     def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         for sample in outputs or []:
             if self.draw and self._seen % self.interval == 0:
-                self._add(runner.visualizer, f'val/{name_of(sample)}', sample, runner.iter)
+                self._add(runner.visualizer, f'val_{name_of(sample)}', sample, runner.iter)
             self._seen += 1
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -62,7 +62,7 @@ class MultiTaskVisualizationHook(Hook):
         for sample in outputs or []:
             self._seen += 1
             out_file = None if self.out_dir is None else self.out_dir / f'{name_of(sample)}.png'
-            self._add(runner.visualizer, f'test/{name_of(sample)}', sample, self._seen, out_file)
+            self._add(runner.visualizer, f'test_{name_of(sample)}', sample, self._seen, out_file)
 
     def _add(
         self, visualizer: Visualizer, name: str, sample: MultiTaskDataSample, step: int, out_file: Path | None = None
