@@ -86,7 +86,7 @@ class LowRankExpertBank(BaseModule):
         self.reduce = nn.Conv2d(embed_dims, sum(ranks), 3, padding=1)
         self.expand = nn.Parameter(torch.empty(embed_dims, sum(ranks)))
         self.expand_bias = nn.Parameter(torch.empty(len(ranks), embed_dims))
-        owner = torch.repeat_interleave(torch.arange(len(ranks)), torch.tensor(self.ranks))
+        owner = torch.repeat_interleave(torch.arange(len(ranks)), torch.tensor(self.ranks), output_size=sum(ranks))
         self.register_buffer('owner', owner, persistent=False)  # (R,) expert of each bottleneck channel
         self._reset()
 
