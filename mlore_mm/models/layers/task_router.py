@@ -45,7 +45,8 @@ class TaskRouter(BaseModule):
 
     def forward(self, u: Tensor, tasks: Sequence[str]) -> tuple[Routing, Tensor]:
         """Features (T, B, D, h, w) to the routing, each (T, B, N), and the task expert's factor m, (T, B)."""
-        with torch.autocast(u.device.type, enabled=False):
+        device = 'cpu' if u.is_meta else u.device.type  # the meta device, on which shapes are counted, has no autocast
+        with torch.autocast(device, enabled=False):
             u = u.to(self.logits.dtype)  # autocast hands over half precision, the weights stay in fp32
             z = torch.cat([self._channel_features(u, tasks), self._pixel_features(u, tasks)], dim=-1)
             n = self.num_experts

@@ -1,0 +1,27 @@
+"""A model with the literal decoder, cut into the parts of ``mlore_mm.apis.model_parts``."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from benchmarks.literal_mlore import block_output, fuse_stages, head_output
+
+
+def run_literal_in_parts(model, images: Tensor, tasks: Sequence[str], run: Callable) -> None:
+    """What ``run_in_parts`` does, for a model with a MLoRE decoder that is to be computed literally.
+
+    Raises:
+        ValueError: The backbone's levels differ in size or by task, which the literal decoder does not cover.
+    """
+    head, feats = model.decode_head, run('encoder', model.extract_feat, images)
+    if not isinstance(feats, tuple) or len({x.shape[-2:] for x in feats}) > 1 or not hasattr(head, 'stages'):
+        raise ValueError('The literal form exists for MLoRE on a plain ViT only.')
+    stages = []
+    for feature, project, blocks in zip(feats, head.project, head.stages, strict=True):
+        maps = dict.fromkeys(tasks, run('project', project, feature))
+        for block in blocks:
+            maps = run('blocks', block_output, block, maps)
+        stages.append(maps)
+    for task in tasks:
+        fused = run('fusion', fuse_stages, head.fusion, [maps[task] for maps in stages], task)
+        run('heads', head_output, head.heads[task], fused)
