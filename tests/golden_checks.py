@@ -42,9 +42,9 @@ class Row:
 
 # Adam divides each gradient by its own size. Where a gradient is nothing but rounding, as for a bias before a batch
 # norm, a full step goes either way, so from the second step on the numbers are as reproducible as fp32 lets them be.
-# The allowances are a little above what multiplying all weights by 1 + 1e-7 * N(0, 1) does to our own runs
-# (tools/misc/golden_report.py --spread 6). The literal decoder and a run in fp64 are as far from the published numbers.
-ROUNDING_NORM = (0.0, 2e-2, 6e-2)
+# The allowances are a little above what multiplying all weights by 1 + 1e-7 * N(0, 1) did to 24 runs of our own
+# (tools/misc/golden_report.py --spread 24). The literal decoder and a run in fp64 are as far from the published numbers.
+ROUNDING_NORM = (0.0, 2e-2, 2e-1)
 ROUNDING_BALANCE = (0.0, 0.0, 5e-3)
 ROUNDING_STATISTICS = 3e-2
 ROUNDING_OUTPUTS = 0.5
