@@ -43,7 +43,7 @@ class Row:
 # Adam divides each gradient by its own size. Where a gradient is nothing but rounding, as for a bias before a batch
 # norm, a full step goes either way, so from the second step on the numbers are as reproducible as fp32 lets them be.
 # The allowances are a little above what multiplying all weights by 1 + 1e-7 * N(0, 1) did to 24 runs of our own
-# (tools/misc/golden_report.py --spread 24). The literal decoder and a run in fp64 are as far from the published numbers.
+# (tools/misc/golden_report.py --spread 24). The literal decoder and a run in fp64 differ as much.
 ROUNDING_NORM = (0.0, 2e-2, 2e-1)
 ROUNDING_BALANCE = (0.0, 0.0, 5e-3)
 ROUNDING_STATISTICS = 3e-2
