@@ -39,10 +39,13 @@ test_dataloader = val_dataloader
 """
 
 
-def write_tiny(folder: Path, data: str = 'data/none') -> tuple[str, str]:
-    """Paths of the config and the checkpoint."""
+SINGLE_STAGE = "model['decode_head'].update(in_channels=[16], in_index=[1], reference_level=0)"
+
+
+def write_tiny(folder: Path, data: str = 'data/none', more: str = '') -> tuple[str, str]:
+    """Paths of the config, which ends with the lines ``more``, and the checkpoint."""
     config, checkpoint = folder / 'tiny.py', folder / 'tiny.pth'
-    config.write_text(CONFIG.format(repo=REPO.as_posix(), data=data, size=SIZE))
+    config.write_text(CONFIG.format(repo=REPO.as_posix(), data=data, size=SIZE) + more)
     torch.manual_seed(0)
     model = init_model(str(config))
     for module in model.modules():  # as after training: no batch norm is the identity

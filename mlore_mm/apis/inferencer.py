@@ -31,7 +31,8 @@ class MultiTaskInferencer:
             checkpoint: it is Python code there, which reading would run.
         device: As PyTorch names it; an accelerator where there is one by default.
         amp: Run the network in 16 bits.
-        deploy: Bring the model into its form for inference, where it has one.
+        deploy: Fold the model for good into its form for inference, where it has one: faster for small batches, but it
+            takes more memory (see ``switch_to_deploy`` of the decode head).
         max_size: Longest side at which photos are taken in, see :class:`PhotoPipeline`.
         slide: Windows of this size, or with (h, w) of theirs, and steps of two thirds, instead of the whole image at
             once: memory then does not grow with the photo. True takes the training size.
@@ -49,7 +50,7 @@ class MultiTaskInferencer:
         *,
         device: str | None = None,
         amp: bool = False,
-        deploy: bool = True,
+        deploy: bool = False,
         max_size: int | str | None = 'train',
         slide: bool | int | Sequence[int] = False,
         cfg_options: dict | None = None,

@@ -15,7 +15,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='compute these tasks only')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: an accelerator where there is one)')
     parser.add_argument('--amp', action='store_true', help='run the network in 16 bits')
-    parser.add_argument('--no-deploy', action='store_true', help='do not bring the model into its form for inference')
+    parser.add_argument('--deploy', action='store_true', help='fold the experts for good: faster, more memory')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at a time (default: %(default)s)')
     parser.add_argument(
         '--max-size',
@@ -36,7 +36,7 @@ def make_inferencer(args: argparse.Namespace) -> MultiTaskInferencer:
         args.checkpoint,
         device=args.device,
         amp=args.amp,
-        deploy=not args.no_deploy,
+        deploy=args.deploy,
         max_size=None if size == 'none' else int(size) if size.isdigit() else size,
         slide=_window(args.slide),
         cfg_options=args.cfg_options,

@@ -36,14 +36,15 @@ def load_checkpoint_file(path: str | Path) -> dict:
         else:
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except UnpicklingError as error:
-        raise ValueError(_refusal(path, error)) from error
+        raise ValueError(refusal(path, error)) from error
     except Exception as error:  # a damaged pickle can fail in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f'{path} cannot be read as a checkpoint: {reason}. Copy or download it again.') from error
     return _with_state_dict(checkpoint, path)
 
 
-def _refusal(path: str | Path, error: UnpicklingError) -> str:
+def refusal(path: str | Path, error: UnpicklingError) -> str:
+    """What to tell the user about a file that PyTorch did not read as plain values."""
     found = _FORBIDDEN.search(str(error))
     what = f"it holds '{found.group(1)}'" if found else 'it holds more than weights and plain values, or is damaged'
     return (

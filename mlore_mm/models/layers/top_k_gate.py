@@ -57,7 +57,7 @@ class TopKGate(BaseModule):
         if self.top_k >= logits.shape[-1]:
             return torch.ones_like(logits, dtype=torch.bool)
         best = logits.topk(self.top_k, dim=-1).indices
-        return torch.zeros_like(logits, dtype=torch.bool).scatter(-1, best, True)
+        return torch.zeros_like(logits, dtype=torch.bool).scatter(-1, best, 1)
 
 
 def _standard_normal(like: Tensor) -> Tensor:

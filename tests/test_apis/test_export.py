@@ -1,0 +1,127 @@
+import json
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mlore_mm.apis import inference_model, init_model
+from mlore_mm.apis.export import SUFFIXES, ExportModel, export_model, read_metadata
+from mlore_mm.apis.export_check import ExportCheck, check_export, letterbox
+from tests.shared import REPO
+from tests.tiny import SINGLE_STAGE, write_tiny
+
+PHOTOS = [np.random.default_rng(i).integers(0, 255, (40, 70, 3), dtype=np.uint8) for i in range(2)]
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    return write_tiny(tmp_path_factory.mktemp('export'), more=SINGLE_STAGE)
+
+
+@pytest.fixture(scope='module')
+def model(files):
+    return init_model(*files)
+
+
+@pytest.fixture(scope='module')
+def onnx_file(model, tmp_path_factory):
+    for name in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(name, reason='export to ONNX needs it: pip install onnx onnxscript onnxruntime')
+    path = tmp_path_factory.mktemp('onnx') / 'model.onnx'
+    export_model(model, path, 'onnx', tasks=['semseg', 'depth'], dynamic_size=True)
+    return path
+
+
+def test_what_is_exported_is_what_the_inferencer_computes(model):
+    photo = np.random.default_rng(0).integers(0, 255, (32, 48, 3), dtype=np.uint8)
+    sample = inference_model(model, photo)
+    image = letterbox(photo, (32, 64), model.data_preprocessor.mean.flatten().tolist())
+    image = image.roll(-8, dims=-1)  # the pipeline pads to a multiple of the divisor at the right, not around
+    with torch.no_grad():
+        maps = ExportModel(model, list(model.tasks), decoded=True)(image)
+    for name, values in zip(model.tasks, maps, strict=True):
+        torch.testing.assert_close(values[0, ..., :48], sample.pred.get(name), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('kind', ['torchscript', pytest.param('torch_export', marks=pytest.mark.slow)])
+def test_the_formats_of_pytorch(model, tmp_path, kind):
+    path = tmp_path / f'model{SUFFIXES[kind]}'
+    metadata = export_model(model, path, kind, tasks=['normals'], decoded=kind == 'torch_export')
+    check = check_export(path, kind, model, metadata, PHOTOS, repeats=1)
+    assert check.passed, check
+    assert check.shapes == ((1, 3, 32, 64), (2, 3, 32, 64))
+    assert list(check.deviations) == ['normals']
+    assert read_metadata(path, kind) == metadata
+    assert all(block.form == 'auto' for block in model.modules() if hasattr(block, 'form'))
+
+
+@pytest.mark.slow
+def test_onnx_with_open_batch_and_size(model, onnx_file):
+    metadata = read_metadata(onnx_file, 'onnx')
+    check = check_export(onnx_file, 'onnx', model, metadata, PHOTOS, repeats=1)
+    assert check.passed, check
+    assert check.shapes == ((1, 3, 32, 64), (2, 3, 32, 64), (1, 3, 64, 96))
+
+
+@pytest.mark.slow
+def test_metadata_says_all_that_is_needed(onnx_file):
+    metadata = read_metadata(onnx_file, 'onnx')
+    picture = metadata['input']
+    assert (picture['channels'], picture['range'], picture['size']) == ('RGB', [0, 255], [32, 64])
+    assert picture['normalisation']['inside']
+    assert picture['pad_value'] == pytest.approx([123.675, 116.28, 103.53])
+    semseg, depth = metadata['tasks']
+    assert (semseg['name'], semseg['kind'], semseg['channels']) == ('semseg', 'class_map', 4)
+    assert semseg['classes'] == ['wall', 'floor', 'chair', 'lamp']
+    assert semseg['palette'][1] == [128, 0, 0]
+    assert (depth['kind'], depth['unit']) == ('metres', 'm')
+
+
+@pytest.mark.slow
+def test_demo_without_pytorch(model, onnx_file, tmp_path):
+    Image.fromarray(PHOTOS[0]).save(tmp_path / 'photo.png')
+    blocked = 'import sys; sys.modules.update(dict.fromkeys(["torch", "mmengine", "mlore_mm", "cv2"])); '
+    script = f'{blocked}import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])'
+    command = [sys.executable, '-c', script, REPO / 'demo' / 'onnx_demo.py', onnx_file, tmp_path / 'photo.png']
+    subprocess.run([*map(str, command), str(tmp_path / 'out')], check=True, cwd=tmp_path)
+    assert Image.open(tmp_path / 'out' / 'semseg.png').size == (70, 40)
+    depth = np.load(tmp_path / 'out' / 'depth.npy')
+    image = letterbox(PHOTOS[0][..., ::-1], (32, 64), model.data_preprocessor.mean.flatten().tolist())
+    with torch.no_grad():
+        expected = ExportModel(model, ['depth'])(image)[0][0, 0]
+    inside = expected[:, (64 - depth.shape[1]) // 2 :][:, : depth.shape[1]]
+    np.testing.assert_allclose(depth, inside, atol=0.05 * float(expected.max() - expected.min()) + 1e-3)
+
+
+def test_a_deviation_fails_the_check():
+    assert ExportCheck(dict(depth=9e-4), 1, 1, 1, ()).passed
+    assert not ExportCheck(dict(depth=9e-4, edge=2e-3), 1, 1, 1, ()).passed
+    assert not ExportCheck(dict(depth=float('inf')), 1, 1, 1, ()).passed
+
+
+def test_mistakes(model, tmp_path):
+    with pytest.raises(ValueError, match='Formats are onnx'):
+        export_model(model, tmp_path / 'a', 'tensorrt')
+    with pytest.raises(ValueError, match='multiples of 32'):
+        export_model(model, tmp_path / 'a', 'torchscript', size=(30, 64))
+    with pytest.raises(ValueError, match='fixes height and width'):
+        export_model(model, tmp_path / 'a', 'torchscript', dynamic_size=True)
+    with pytest.raises(ValueError, match='Unknown task'):
+        export_model(model, tmp_path / 'a', 'torchscript', tasks=['flow'])
+
+
+def test_command_line(files, tmp_path, monkeypatch, capsys):
+    Image.fromarray(PHOTOS[0]).save(tmp_path / 'photo.png')
+    args = ['--format', 'torchscript', '--tasks', 'depth', '--images', str(tmp_path / 'photo.png')]
+    args += ['--out', str(tmp_path / 'model.torchscript')]
+    monkeypatch.setattr(sys, 'argv', ['export.py', *files, *args])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(REPO / 'tools' / 'deploy' / 'export.py'), run_name='__main__')
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert 'largest deviation from PyTorch on 1 photo(s)' in out
+    assert json.dumps(read_metadata(tmp_path / 'model.torchscript', 'torchscript'))
