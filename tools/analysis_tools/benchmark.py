@@ -1,0 +1,87 @@
+"""Measure images per second of a model, in mmsegmentation's manner.
+
+Example:
+    python tools/analysis_tools/benchmark.py configs/mlore/mlore_tiny_synthrooms_nyud.py none --deploy --random
+
+The checkpoint `none` leaves the weights as initialised, which changes no speed. Images come from the config's test
+data, or are noise of the test size with --random. Time runs from the preprocessed batch to predictions at
+the original size.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from mlore_mm.apis import init_model, load_config
+from mlore_mm.apis.benchmark import images_per_second, loader_batches, random_batches, summary
+from mlore_mm.apis.config import user_errors
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help="checkpoint, a file or a URL, or 'none'")
+    parser.add_argument('--repeat-times', type=int, default=1, help='measurements (default: %(default)s)')
+    parser.add_argument('--images', type=int, default=50, help='batches per measurement, 5 of them to warm up')
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--random', action='store_true', help='noise in place of the test data')
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='predict these tasks only')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--amp', action='store_true', help='autocast to bfloat16')
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument('--deploy', action='store_true', help='fold the decoder first')
+    form.add_argument('--literal', action='store_true', help='the decoder expert by expert, the baseline of speed')
+    parser.add_argument('--work-dir', help='folder for the result (default: work_dirs/<config>)')
+    return parser.parse_args(argv)
+
+
+def build(args: argparse.Namespace, cfg) -> torch.nn.Module:
+    cfg.model.backbone.pop('init_cfg', None)  # the checkpoint brings all weights
+    model = init_model(cfg, None if args.checkpoint == 'none' else args.checkpoint, args.device)
+    if args.deploy:
+        model.switch_to_deploy()
+    if args.literal:
+        if cfg.model.backbone.type != 'PlainViT':
+            raise ValueError('The literal form exists for MLoRE on a plain ViT only; leave out --literal.')
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the baseline lies outside the package
+        from benchmarks.literal_mlore import LiteralMLoREHead
+
+        model.decode_head = LiteralMLoREHead(model.decode_head)
+    return model
+
+
+def size_of(cfg) -> tuple[int, int]:
+    size = cfg.model.backbone.get('img_size') or cfg.get('crop_size') or (512, 512)
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    with user_errors():
+        cfg = load_config(args.config, work_dir=args.work_dir)
+        model, speeds = build(args, cfg), []
+        for index in range(args.repeat_times):
+            if args.random:
+                batches = random_batches(size_of(cfg), args.images, args.batch_size)
+            else:
+                batches = loader_batches(cfg, args.images, args.batch_size)
+            speeds.append(images_per_second(model, batches, args.tasks, amp=args.amp))
+            print(f'Run {index + 1}: {speeds[-1]:.2f} img / s', flush=True)
+    form = 'deploy' if args.deploy else 'literal' if args.literal else 'as trained'
+    result = dict(
+        config=args.config, unit='img / s', form=form, tasks=args.tasks, batch_size=args.batch_size,
+        device=args.device, amp=args.amp, runs=[round(speed, 3) for speed in speeds], **summary(speeds),
+    )  # fmt: skip
+    print(f'Average fps of {args.repeat_times} evaluations: {result["average_fps"]}')
+    out = Path(cfg.work_dir) / f'fps_{time.strftime("%Y%m%d_%H%M%S")}.json'
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=4))
+    print(f'The result is in {out}')
+
+
+if __name__ == '__main__':
+    main()
