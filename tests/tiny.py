@@ -1,8 +1,10 @@
-"""The smallest MLoRE that has every part, as a config file and a checkpoint with random weights."""
+"""The smallest MLoRE that has every part, as a config file and a checkpoint with random weights; and data for it."""
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from mlore_mm.apis import init_model
 from mlore_mm.models.layers import PredictionHead
@@ -56,3 +58,25 @@ def write_tiny(folder: Path, data: str = 'data/none', more: str = '') -> tuple[s
             torch.nn.init.normal_(module.predict.weight, std=20)
     torch.save(dict(meta=dict(tasks=list(model.tasks)), state_dict=model.state_dict()), checkpoint)
     return str(config), str(checkpoint)
+
+
+def write_rooms(root: Path, count: int = 3) -> str:
+    """Noise in the layout of NYUDv2, with labels of four of the five tasks; the path of the folder."""
+    generator = np.random.default_rng(0)
+    for folder in ('images', 'segmentation', 'depth', 'normals', 'edge', 'gt_sets'):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    names = [f'{i:03d}' for i in range(count)]
+    for name in names:
+        save_noise(root / 'images' / f'{name}.png', generator, 256, 3)
+        save_noise(root / 'segmentation' / f'{name}.png', generator, 5)
+        save_noise(root / 'normals' / f'{name}.png', generator, 256, 3)
+        save_noise(root / 'edge' / f'{name}.png', generator, 2)
+        np.save(root / 'depth' / f'{name}.npy', generator.uniform(0.5, 9, SIZE).astype(np.float32))
+    for split in ('train', 'val'):
+        (root / 'gt_sets' / f'{split}.txt').write_text('\n'.join(names) + '\n')
+    return str(root)
+
+
+def save_noise(path: Path, generator: np.random.Generator, high: int, channels: int = 1) -> None:
+    shape = SIZE if channels == 1 else (*SIZE, channels)
+    Image.fromarray(generator.integers(0, high, shape, dtype=np.uint8)).save(path)

@@ -1,0 +1,114 @@
+"""Heat maps of how tasks use the experts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mlore_mm.utils.routing_stats import LayerRouting
+
+_LABELLED_CELLS = 160  # above that, numbers in the cells would not be legible
+
+
+def plot_layer(name: str, layer: LayerRouting, ranks: Sequence[int] | None = None) -> Figure:
+    """One MoE layer: mean gate, selection, load, and what tasks share.
+
+    Args:
+        name: Title.
+        layer: The numbers.
+        ranks: Rank of each expert for the axis; their indices otherwise.
+    """
+    tasks, experts = layer.mean_gate.shape
+    figure = Figure(figsize=(max(11, 0.5 * experts + 6), 2.6 + 0.62 * tasks + 2.2), layout='constrained')
+    FigureCanvasAgg(figure)
+    figure.suptitle(f'{name}, {layer.images} images')
+    axes = figure.subplots(2, 2, width_ratios=(max(experts, 6), 6), height_ratios=(1, 1))
+    labels = [f'{i}\nr{ranks[i]}' for i in range(experts)] if ranks else [str(i) for i in range(experts)]
+    rows = [f'{task} ({np.exp(h):.1f})' for task, h in zip(layer.tasks, layer.entropy, strict=True)]
+    heat_map(axes[0, 0], layer.mean_gate, rows, labels, 'mean gate (in brackets: exp of the entropy, "experts used")')
+    heat_map(axes[1, 0], layer.selection, layer.tasks, labels, 'chosen for this share of the images', high=1)
+    heat_map(axes[0, 1], layer.similarity, layer.tasks, layer.tasks, 'experts in common', high=1)
+    bars = axes[1, 1]
+    bars.bar(range(experts), layer.load, color='tab:blue')
+    bars.axhline(layer.load.mean(), color='0.4', linewidth=0.8)
+    bars.set_title(f'load, (std/mean)² = {layer.load_variation:.3f}', fontsize=10)
+    bars.set_xlabel('expert')
+    return figure
+
+
+def plot_overview(layers: Mapping[str, LayerRouting]) -> Figure:
+    """All layers: experts used per task, evenness of the load, and how much tasks share."""
+    names, first = list(layers), next(iter(layers.values()))
+    figure = Figure(figsize=(12, 1.8 + 0.5 * len(names)), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True)
+    used = np.stack([np.exp(layer.entropy) for layer in layers.values()])
+    heat_map(axes[0], used, names, first.tasks, 'experts used (exp of the entropy of the gates)')
+    rows = np.arange(len(names))
+    for ax, values, title in (
+        (axes[1], [x.load_variation for x in layers.values()], 'unevenness of the load, (std/mean)²'),
+        (axes[2], [x.mean_similarity for x in layers.values()], 'experts in common, mean over pairs of tasks'),
+    ):
+        ax.barh(rows, values, color='tab:blue')
+        ax.set_title(title, fontsize=10)
+    return figure
+
+
+def plot_ablation(name: str, changes: np.ndarray, headlines: Sequence[str], ranks: Sequence[int] | None) -> Figure:
+    """Change of each headline number in percent, negative for worse, without each expert.
+
+    Args:
+        name: Title.
+        changes: (T, N) percent.
+        headlines: Label of each row.
+        ranks: See :func:`plot_layer`.
+    """
+    figure = Figure(figsize=(max(8, 0.7 * changes.shape[1] + 3), 1.6 + 0.5 * len(headlines)), layout='constrained')
+    FigureCanvasAgg(figure)
+    labels = [f'{i}\nr{ranks[i]}' if ranks else str(i) for i in range(changes.shape[1])]
+    limit = max(float(np.nanmax(np.abs(changes), initial=0)), 0.1)
+    title = f'{name}: change in % without the expert (red is worse)'
+    heat_map(figure.subplots(), changes, headlines, labels, title, low=-limit, high=limit, colormap='RdBu', digits=1)
+    return figure
+
+
+def heat_map(
+    ax: Axes,
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    low: float = 0.0,
+    high: float | None = None,
+    colormap: str = 'viridis',
+    digits: int = 2,
+) -> None:
+    """Draw ``values`` (rows, columns) with their numbers, where these are legible, and a colour bar."""
+    image = ax.imshow(values, vmin=low, vmax=high, cmap=colormap, aspect='auto')
+    ax.set_title(title, fontsize=10)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xticks(range(len(columns)), columns, fontsize=8)
+    ax.figure.colorbar(image, ax=ax, shrink=0.9)
+    if values.size > _LABELLED_CELLS:
+        return
+    for (i, j), value in np.ndenumerate(values):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        ink = 'black' if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else 'white'
+        ax.text(j, i, f'{value:.{digits}f}', ha='center', va='center', fontsize=7, color=ink)
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure, making its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def figure_to_image(figure: Figure) -> np.ndarray:
+    """A figure as (H, W, 3), uint8 RGB."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()

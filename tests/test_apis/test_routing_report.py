@@ -1,0 +1,108 @@
+import json
+import runpy
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mlore_mm.apis import init_model
+from mlore_mm.apis.routing_report import (
+    ablate,
+    collect_routing,
+    evaluate,
+    expert_ranks,
+    load_dataset,
+    routed_layers,
+    without_expert,
+)
+from mlore_mm.models.layers import trace_routing
+from tests.shared import REPO
+from tests.tiny import SINGLE_STAGE, write_rooms, write_tiny
+
+FIRST = 'decode_head/stage0/block0'
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('routing')
+    return write_tiny(folder, data=write_rooms(folder / 'NYUDv2'), more=SINGLE_STAGE)
+
+
+@pytest.fixture(scope='module')
+def model(files):
+    return init_model(*files)
+
+
+@pytest.fixture(scope='module')
+def dataset(model):
+    return load_dataset(model.cfg)
+
+
+def test_statistics_are_those_of_the_records(model, dataset):
+    layers = collect_routing(model, dataset, batch_size=2)
+    assert list(layers) == [FIRST, 'decode_head/stage0/block1']
+    gates = []
+    for i in range(len(dataset)):
+        inputs = model.data_preprocessor(dict(inputs=[dataset[i]['inputs']]), False)['inputs']
+        with trace_routing() as trace, torch.no_grad():
+            model(inputs)
+        gates.append(torch.cat([record.gates for record in trace.by_layer()[FIRST]]))
+    expected = torch.stack(gates).mean(dim=0).numpy()
+    assert layers[FIRST].tasks == tuple(model.tasks)
+    np.testing.assert_allclose(layers[FIRST].mean_gate, expected, atol=1e-5)
+    np.testing.assert_allclose(layers[FIRST].selection.sum(axis=1), np.full(5, 2))  # top_k
+    assert expert_ranks(model)[FIRST] == (2, 4, 6)
+
+
+def test_an_expert_is_taken_away_and_comes_back(model, dataset):
+    inputs = model.data_preprocessor(dict(inputs=[dataset[0]['inputs']]), False)['inputs']
+    with torch.no_grad():
+        with trace_routing() as trace:
+            before = model(inputs)['depth']
+        expert = next(int(x.gates[0].argmax()) for x in trace.by_layer()[FIRST] if x.task == 'depth')
+        with without_expert(model, FIRST, expert):
+            without = model(inputs)['depth']
+        after = model(inputs)['depth']
+    assert not torch.allclose(before, without)
+    torch.testing.assert_close(before, after)
+    with pytest.raises(ValueError, match="No layer 'nowhere'"), without_expert(model, 'nowhere', 0):
+        pass
+
+
+def test_ablation_is_the_change_of_the_metrics(model, dataset):
+    layers = collect_routing(model, dataset)
+    report = ablate(model, model.cfg, dataset, layers, only=[FIRST], tasks=['semseg', 'depth'])
+    tasks = model.tasks.subset(['semseg', 'depth'])
+    whole = evaluate(model, model.cfg, dataset, tasks)
+    assert report['baseline'] == pytest.approx(whole)
+    assert list(report['layers']) == [FIRST]
+    with without_expert(model, FIRST, 2):
+        rmse = evaluate(model, model.cfg, dataset, tasks)['depth']
+    expected = 100 * (whole['depth'] - rmse) / whole['depth']
+    assert report['layers'][FIRST]['depth'][2] == pytest.approx(expected, abs=1e-3)
+    with pytest.raises(ValueError, match="No layer .*'x'"):
+        ablate(model, model.cfg, dataset, layers, only=['x'])
+
+
+def test_a_model_without_routers(model, dataset, monkeypatch):
+    monkeypatch.setattr('mlore_mm.models.layers.mlore_block.record_routing', lambda *args: None)
+    with pytest.raises(ValueError, match='nothing in this model routes'):
+        collect_routing(model, dataset)
+    assert routed_layers(torch.nn.Linear(1, 1)) == {}
+
+
+def test_command_line(files, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    args = ['--out', out, '--tasks', 'semseg', 'depth', '--max-images', 2, '--batch-size', 2, '--ablate', FIRST]
+    monkeypatch.setattr(sys, 'argv', ['routing.py', *files, *map(str, args), '--device', 'cpu'])
+    runpy.run_path(str(REPO / 'tools' / 'analysis_tools' / 'routing.py'), run_name='not main')['main']()
+    assert f'files are in {out}' in capsys.readouterr().out
+    content = json.loads((out / 'routing.json').read_text())
+    layer = content['layers'][FIRST]
+    assert (layer['tasks'], layer['experts'], layer['images'], layer['ranks']) == (['semseg', 'depth'], 3, 2, [2, 4, 6])
+    assert list(content['ablation']['layers']) == [FIRST]
+    names = {'overview', 'decode_head_stage0_block0', 'decode_head_stage0_block1', 'decode_head_stage0_block0_ablation'}
+    assert {path.stem for path in out.glob('*.png')} == names
+    assert all(Image.open(path).width > 500 for path in out.glob('*.png'))

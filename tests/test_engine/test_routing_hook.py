@@ -1,0 +1,56 @@
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mlore_mm.engine.hooks.routing_hook import RoutingHook
+from mlore_mm.registry import RUNNERS
+from tests.tiny import SINGLE_STAGE, write_rooms, write_tiny
+
+TRAINING = """
+train_pipeline = [
+    dict(type='LoadMultiTaskImage'),
+    dict(type='LoadMultiTaskLabels'),
+    dict(type='MultiTaskRandomFlip'),
+    dict(type='CentrePad', size=crop_size),
+    dict(type='MarkIgnore'),
+    dict(type='PackMultiTaskInputs'),
+]
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+train_cfg = dict(max_iters=4, val_interval=100)
+default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=100))
+randomness = dict(seed=0)
+"""
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('hook')
+    return write_tiny(folder, data=write_rooms(folder / 'NYUDv2'), more=TRAINING + SINGLE_STAGE)[0]
+
+
+def train(config, work_dir, hooks):
+    cfg = Config.fromfile(config)
+    cfg.work_dir, cfg.custom_hooks = str(work_dir), hooks
+    return RUNNERS.build(cfg).train()
+
+
+def test_statistics_are_written_and_training_is_not_touched(config, tmp_path):
+    watched = train(config, tmp_path / 'a', [dict(type='RoutingHook', interval=2, image_interval=4)])
+    plain = train(config, tmp_path / 'b', [])
+    for one, other in zip(watched.state_dict().values(), plain.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    lines = [json.loads(line) for path in (tmp_path / 'a').rglob('scalars.json') for line in open(path)]
+    written = [line for line in lines if 'routing/unused' in line]
+    assert [line['step'] for line in written] == [2, 4]
+    layer = 'routing/decode_head/stage0/block1'
+    assert {f'{layer}/load_variation', f'{layer}/similarity', 'routing/entropy_normals'} <= set(written[0])
+    pictures = {path.name for path in (tmp_path / 'a').rglob('vis_image/*.png')}
+    assert pictures == {'routing_overview_4.png'} | {f'routing_decode_head_stage0_block{b}_4.png' for b in range(2)}
+
+
+def test_intervals_have_to_agree():
+    with pytest.raises(ValueError, match='a multiple of it, but got 200 and 300'):
+        RoutingHook(200, 300)
