@@ -42,7 +42,9 @@ def test_statistics_are_written_and_training_is_not_touched(config, tmp_path):
     plain = train(config, tmp_path / 'b', [])
     for one, other in zip(watched.state_dict().values(), plain.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
-    lines = [json.loads(line) for path in (tmp_path / 'a').rglob('scalars.json') for line in open(path)]
+    lines = [
+        json.loads(line) for path in (tmp_path / 'a').rglob('scalars.json') for line in path.read_text().splitlines()
+    ]
     written = [line for line in lines if 'routing/unused' in line]
     assert [line['step'] for line in written] == [2, 4]
     layer = 'routing/decode_head/stage0/block1'
