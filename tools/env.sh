@@ -8,6 +8,9 @@
 REPO="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="$REPO/.venv"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+# Threads of OpenMP that wait for each other sleep instead of spinning. Where other processes (the loader's workers, say)
+# want the same few cores, a training step was seen to take 3 to 10 times as long with spinning threads.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 
 say() { printf '[mlore_mm %s] %s\n' "$(date +%H:%M:%S)" "$*"; }
 
