@@ -22,7 +22,7 @@ HOOKS = _child('HOOKS', 'engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS')
 
 DATASETS = _child('DATASETS', 'datasets')
-DATA_SAMPLERS = _child('DATA_SAMPLERS')
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets')
 TRANSFORMS = _child('TRANSFORMS', 'datasets')
 
 MODELS = _child('MODELS', 'models')

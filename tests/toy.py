@@ -38,7 +38,7 @@ tasks = dict(
 )
 model = dict(type='ToyModel')
 dataset = dict(type='ToyDataset', data_root='{images}')
-train_dataloader = dict(batch_size=2, sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dataset)
+train_dataloader = dict(batch_size=2, sampler=dict(type='ResumableSampler', shuffle=True), dataset=dataset)
 val_dataloader = dict(batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='ToyEvaluator', metrics=[])

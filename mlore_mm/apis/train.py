@@ -2,11 +2,11 @@
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from mlore_mm.apis.config import check_checkpoint
 from mlore_mm.registry import RUNNERS
+from mlore_mm.utils.checkpoint_files import has_checkpoint
 
 
 def train_model(
@@ -22,7 +22,7 @@ def train_model(
 
     Args:
         cfg: A config as :func:`load_config` returns it; it is changed in place.
-        resume: A checkpoint to go on from, or 'auto' for the latest one of the work folder if there is one.
+        resume: A checkpoint to go on from, or 'auto' for the newest whole one of the work folder if there is one.
         amp: Train in mixed precision.
         auto_scale_lr: Scale the learning rate with the total batch size, by ``auto_scale_lr`` of the config.
         validate: Evaluate on the validation set now and then.
@@ -64,5 +64,5 @@ def _set_resume(cfg: Config, resume: str | None) -> None:
         return
     if resume != 'auto':
         cfg.load_from, cfg.resume = check_checkpoint(resume), True
-    elif find_latest_checkpoint(cfg.work_dir):
+    elif has_checkpoint(cfg.work_dir):
         cfg.load_from, cfg.resume = None, True

@@ -4,5 +4,13 @@ from . import label_readers, transforms
 from .multi_task_dataset import MultiTaskDataset
 from .nyud_v2 import NYUDv2Dataset
 from .pascal_context import PASCALContextDataset
+from .samplers import ResumableSampler
 
-__all__ = ['MultiTaskDataset', 'NYUDv2Dataset', 'PASCALContextDataset', 'label_readers', 'transforms']
+__all__ = [
+    'MultiTaskDataset',
+    'NYUDv2Dataset',
+    'PASCALContextDataset',
+    'ResumableSampler',
+    'label_readers',
+    'transforms',
+]

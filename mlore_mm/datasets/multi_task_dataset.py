@@ -12,6 +12,7 @@ from mlore_mm.datasets.label_readers import LabelReader
 from mlore_mm.datasets.sample_list import Folders, list_folder, name_some, read_split, require_folder
 from mlore_mm.registry import DATASETS, LABEL_READERS
 from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.seeding import SeededIndex, seed_all
 
 _ADVICE = 'Check `data_root` and the folder names in the config.'
 
@@ -179,6 +180,8 @@ class MultiTaskDataset(BaseDataset):
     def __getitem__(self, idx: int) -> dict:
         if not self._fully_initialized:
             self.full_init()
+        if isinstance(idx, SeededIndex):
+            seed_all(idx.seed)
         if self.on_error == 'raise':
             return self._prepare(idx)
         for attempt in range(min(len(self), self.max_refetch + 1)):

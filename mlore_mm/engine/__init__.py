@@ -1,6 +1,23 @@
 """The runner and the hooks."""
 
-from .hooks import BroadcastBuffersHook, MultiTaskVisualizationHook, ProgressHook, TaskOrderHook
+from .hooks import (
+    BroadcastBuffersHook,
+    MultiTaskVisualizationHook,
+    PreemptionHook,
+    ProgressHook,
+    SafeCheckpointHook,
+    SeedHook,
+    TaskOrderHook,
+)
 from .runner import MultiTaskRunner
 
-__all__ = ['BroadcastBuffersHook', 'MultiTaskRunner', 'MultiTaskVisualizationHook', 'ProgressHook', 'TaskOrderHook']
+__all__ = [
+    'BroadcastBuffersHook',
+    'MultiTaskRunner',
+    'MultiTaskVisualizationHook',
+    'PreemptionHook',
+    'ProgressHook',
+    'SafeCheckpointHook',
+    'SeedHook',
+    'TaskOrderHook',
+]

@@ -2,6 +2,7 @@
 
 import copy
 from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 
 import torch.distributed as torch_dist
@@ -9,15 +10,22 @@ from mmengine.config import ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
+from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
+from mlore_mm.engine.loader_workers import start_worker
+from mlore_mm.engine.loading import choose_checkpoint, require_all_weights, weights_only
 from mlore_mm.registry import RUNNERS
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
+from mlore_mm.utils.safe_load import load_checkpoint_file
 
+_TRAINING_ONLY = ('criterion.', 'data_preprocessor.')  # weights that a test can do without
 
 @RUNNERS.register_module()
 class MultiTaskRunner(Runner):
@@ -30,9 +38,14 @@ class MultiTaskRunner(Runner):
       better follows from the task;
     - writes the config with its keys in their order (:class:`OrderedConfig`);
     - stores the ordered task names in checkpoints and compares them on loading (:class:`TaskOrderHook`);
+    - reads weights without running code, takes the newest whole checkpoint to resume from, and tests and resumes
+      with all weights or not at all;
+    - makes the random numbers of every iteration follow from the seed (:class:`SeedHook`);
     - runs on the CPU, alone or in several processes, without a change to the config: gloo takes the place of NCCL,
       and batch norms stay plain where ``sync_bn`` cannot work.
     """
+
+    _whole_model = False  # whether weights that a checkpoint lacks are an error
 
     @classmethod
     def from_cfg(cls, cfg) -> 'MultiTaskRunner':
@@ -68,11 +81,66 @@ class MultiTaskRunner(Runner):
             find_unused_parameters=self.cfg.get('find_unused_parameters', False),
         )
 
+    # ---- checkpoints -------------------------------------------------------------------------------------------
+    def load_or_resume(self) -> None:
+        if self._resume and not self._has_loaded:
+            self._load_from = choose_checkpoint(self.work_dir, self._load_from)
+        super().load_or_resume()
+
+    def load_checkpoint(
+        self, filename, map_location='cpu', strict: bool = False, revise_keys=((r'^module\.', ''),)
+    ) -> dict:
+        """As mmengine's, for files and URLs on the CPU first, and without code that a file brings along.
+
+        Raises:
+            ValueError: See :func:`load_checkpoint_file`; or weights are missing, and this is no start of a training.
+        """
+        filename = str(filename)
+        if filename.partition('://')[0] in (filename, 'http', 'https'):
+            checkpoint = load_checkpoint_file(filename)
+        else:
+            with weights_only(filename):
+                checkpoint = CheckpointLoader.load_checkpoint(filename, map_location='cpu')
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        if self._resume or self._whole_model:
+            require_all_weights(self.model, checkpoint, filename, () if self._resume else _TRAINING_ONLY)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=list(revise_keys))
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+    def _init_model_weights(self) -> None:
+        with weights_only('A file of pre-trained weights (init_cfg)'):
+            super()._init_model_weights()
+
+    def train(self) -> nn.Module:
+        try:
+            return super().train()
+        finally:
+            _end_workers(self._train_loop, self._val_loop)
+
+    def val(self) -> dict:
+        self._whole_model = True
+        return super().val()
+
+    def test(self) -> dict:
+        self._whole_model = True
+        return super().test()
+
+    @staticmethod
+    def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        if loader.num_workers:
+            loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
+        return loader
+
     # ---- hooks and pictures ------------------------------------------------------------------------------------
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
         super().register_hooks(default_hooks, custom_hooks)
         # Not by config, so that no config can leave them out.
         self.register_hook(BroadcastBuffersHook())
+        self.register_hook(SeedHook())
         if self.task_names:
             self.register_hook(TaskOrderHook(self.task_names))
 
@@ -117,6 +185,16 @@ def _innermost_model(cfg) -> dict:
     if not isinstance(model, (dict, ConfigDict)):
         return {}
     return model.get('module') or model
+
+
+def _end_workers(*loops) -> None:
+    """Ask persistent workers to end; the interpreter's exit would wait seconds for each and then signal them."""
+    for loop in loops:
+        loader = getattr(loop, 'dataloader', None)  # a config where the loop was never built
+        workers = getattr(loader, '_iterator', None)
+        if workers is not None:
+            loader._iterator = None
+            workers._shutdown_workers()
 
 
 def _init_gloo(launcher: str, dist_cfg: dict) -> None:

@@ -70,7 +70,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='ResumableSampler', shuffle=True),
     dataset=dict(type=dataset_type, data_root=data_root, ann_file='gt_sets/train.txt', pipeline=train_pipeline),
 )
 val_dataloader = dict(

@@ -1,8 +1,23 @@
 """Hooks of the training, validation and test loops."""
 
 from .broadcast_buffers_hook import BroadcastBuffersHook
+from .gradient_conflict_hook import GradientConflictHook
+from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
+from .routing_hook import RoutingHook
+from .safe_checkpoint_hook import SafeCheckpointHook
+from .seed_hook import SeedHook
 from .task_order_hook import TaskOrderHook
 from .visualization_hook import MultiTaskVisualizationHook
 
-__all__ = ['BroadcastBuffersHook', 'MultiTaskVisualizationHook', 'ProgressHook', 'TaskOrderHook']
+__all__ = [
+    'BroadcastBuffersHook',
+    'GradientConflictHook',
+    'MultiTaskVisualizationHook',
+    'PreemptionHook',
+    'ProgressHook',
+    'RoutingHook',
+    'SafeCheckpointHook',
+    'SeedHook',
+    'TaskOrderHook',
+]

@@ -1,0 +1,66 @@
+"""The order in which training sees its samples."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from mlore_mm.registry import DATA_SAMPLERS
+from mlore_mm.utils.seeding import SeededIndex, derive_seed
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(Sampler):
+    """Endless passes over a data set, each in another order, for training by iterations.
+
+    The sample at position p of the stream, and the seed of its augmentation, follow from the seed of the training and
+    from p alone. So training goes on after an interruption as if there had been none, and the number of processes and
+    of loader workers does not matter: process r of n takes positions r, r + n, r + 2n and so on, and a batch of 4 in one
+    process holds the same augmented samples as batches of 2 in two.
+
+    Differs: with mmengine's ``InfiniteSampler`` the order goes on as well, but augmentation starts again from the seed
+    of the worker, so a resumed training sees other crops.
+
+    Args:
+        dataset: What is sampled; only its length matters. :class:`MultiTaskDataset` uses the seeds.
+        shuffle: False takes the samples in their order, with seeds all the same.
+        seed: The same in all processes; by default drawn and shared.
+    """
+
+    def __init__(self, dataset, shuffle: bool = True, seed: int | None = None) -> None:
+        self.size = len(dataset)
+        if not self.size:
+            raise ValueError('The training set has no sample. Check `ann_file` and `indices` of the data set.')
+        self.rank, self.world_size = get_dist_info()
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.start = 0
+
+    def skip(self, num_samples: int) -> None:
+        """Start at this sample of the process, counted from the beginning of the training; mmengine's loop calls it."""
+        if num_samples < 0:
+            raise ValueError(f'A sampler cannot start before its first sample, but was told to skip {num_samples}.')
+        self.start = num_samples
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        order, current = [], None
+        for number in count(self.start):
+            position = self.rank + number * self.world_size
+            epoch, place = divmod(position, self.size)
+            if epoch != current:
+                order, current = self._order(epoch), epoch
+            yield SeededIndex(order[place], derive_seed(self.seed, 0, position))
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.size))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, 1, epoch))
+        return torch.randperm(self.size, generator=generator).tolist()
+
+    def __len__(self) -> int:
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Passes are counted here; mmengine tells them to every sampler."""

@@ -1,0 +1,132 @@
+"""Checkpoints that survive a kill, a full disk and an interrupted validation."""
+
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+
+from mlore_mm.engine.whole_file_backend import KeepingBackend
+from mlore_mm.registry import HOOKS
+from mlore_mm.utils.checkpoint_files import LAST
+from mlore_mm.utils.whole_files import remove_partial, write_whole
+
+_VALIDATED = 'last_validation'  # the file that names the iteration of the last complete validation
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, with these differences.
+
+    - A file takes its name when all of it is on the disk, ``last_checkpoint`` and the best checkpoint as well. Older
+      files are removed after that; mmengine removes first, and with ``max_keep_ckpts=1`` a kill would leave nothing.
+    - What should have been removed when a training was killed is removed when it goes on.
+    - A training that was killed in the middle of a validation repeats it when it goes on. mmengine leaves it out, and
+      with it the final numbers where it was the last one.
+
+    Folders that are not on a disk (``s3://`` and the like) are written to as in mmengine.
+    """
+
+    saved_step: int | None = None
+
+    # ---- start -------------------------------------------------------------------------------------------------
+    def before_train(self, runner) -> None:
+        if '://' not in str(self.out_dir or runner.work_dir) and not (self.file_client_args or self.backend_args):
+            self.backend_args = dict(backend='whole_files')
+        super().before_train(runner)
+        if runner.iter:
+            self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
+        if is_main_process():
+            self._clear_away(runner)
+        if self._owes_validation(runner):
+            runner.logger.info(f'Training was interrupted in the validation of iteration {runner.iter}: repeating it.')
+            runner.val_loop.run()
+
+    def _clear_away(self, runner) -> None:
+        for folder in {str(runner.work_dir), str(self.out_dir)}:
+            if '://' not in folder and (left := remove_partial(folder)):
+                runner.logger.warning(f'Removed what an interrupted write left in {folder}: {", ".join(left)}.')
+        self._remove(runner.message_hub.runtime_info.get('superseded_ckpts', []))
+        if runner.iter == 0:
+            self._validated_file(runner).unlink(missing_ok=True)
+
+    def _owes_validation(self, runner) -> bool:
+        loop = runner.train_loop
+        if self.by_epoch or runner.iter == 0 or runner.val_loop is None or runner.iter < loop.val_begin:
+            return False
+        due = runner.iter % loop.val_interval == 0 or runner.iter == runner.max_iters
+        file = self._validated_file(runner)
+        return due and not (file.is_file() and file.read_text().strip() == str(runner.iter))
+
+    @staticmethod
+    def _validated_file(runner) -> Path:
+        return Path(runner.work_dir) / _VALIDATED
+
+    # ---- saving ------------------------------------------------------------------------------------------------
+    def save_now(self, runner, iterations: int) -> str:
+        """Save beside the rhythm, after so many finished iterations; the path. All processes call it."""
+        if self.saved_step != iterations:
+            self._save_checkpoint_with_step(runner, iterations, dict(epoch=runner.epoch, iter=iterations))
+        return self.last_ckpt
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        """As mmengine's, but write, then name, then remove."""
+        limit = self.max_keep_ckpts
+        outdated = []
+        if limit > 0:
+            kept = [x for x in self.keep_ckpt_ids if x != step] + [step]
+            outdated, kept = kept[:-limit], kept[-limit:]
+            self.keep_ckpt_ids.clear()
+            self.keep_ckpt_ids.extend(kept)
+            runner.message_hub.update_info('keep_ckpt_ids', kept)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        superseded = [self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(x)) for x in outdated]
+        self._note_superseded(runner, superseded)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self.saved_step = step
+        if is_main_process():
+            write_whole(Path(runner.work_dir) / LAST, self.last_ckpt)
+            self._remove(superseded)
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        """As mmengine's, but the best one so far is removed when the better one is there."""
+        backend, self.file_backend = self.file_backend, KeepingBackend(self.file_backend)
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+            superseded = self.file_backend.removed
+        finally:
+            self.file_backend = backend
+        best = {str(value) for key, value in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')}
+        if is_main_process():
+            self._remove([path for path in superseded if path not in best])
+
+    def _note_superseded(self, runner, paths: list[str]) -> None:
+        """Into the checkpoint go the files that are to be removed after it is written, should that not be reached."""
+        best = getattr(self.file_backend, 'removed', [])
+        runner.message_hub.update_info('superseded_ckpts', [*paths, *best])
+
+    def _remove(self, paths: list[str]) -> None:
+        for path in paths:
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+            elif self.file_backend.isdir(path):  # written by DeepSpeed or FSDP
+                self.file_backend.rmtree(path)
+
+    # ---- validation --------------------------------------------------------------------------------------------
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        if not hasattr(self, 'file_backend'):  # a validation outside a training
+            return
+        super().after_val_epoch(runner, metrics)
+        if is_main_process():
+            write_whole(self._validated_file(runner), str(runner.iter))

@@ -1,0 +1,111 @@
+"""A real training of a few seconds, in processes of its own that can be killed: loader workers, augmentation, routing
+noise, batch norm, Adam, validation, best checkpoints.
+"""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from tests.shared import REPO
+from tests.test_datasets.archives import write_archive
+
+CONFIG = """
+_base_ = ['{repo}/configs/_base_/models/mlore_tiny.py', '{repo}/configs/_base_/schedules/adam_40k.py',
+          '{repo}/configs/_base_/default_runtime.py']
+tasks = dict(
+    semseg=dict(type='SemSeg', out_channels=5), depth=dict(type='Depth'), normals=dict(type='SurfaceNormals'))
+model = dict(
+    backbone=dict(stem_channels=8, base_channels=8),
+    decode_head=dict(in_channels=[8, 16, 32, 64], embed_dims=8, ranks=[2, 4, 6], task_rank=2, top_k=2, grid=(4, 4)))
+labels = dict(
+    semseg=dict(type='IdMapReader', dir='labels'), depth=dict(type='NpyReader', dir='depth'),
+    normals=dict(type='VectorReader', dir='normals'))
+train_pipeline = [
+    dict(type='LoadMultiTaskImage'), dict(type='LoadMultiTaskLabels'),
+    dict(type='MultiTaskRandomScale', ratio_range=(0.75, 1.5)),
+    dict(type='MultiTaskRandomCrop', crop_size=(32, 32), cat_max_ratio=0.75), dict(type='MultiTaskRandomFlip'),
+    dict(type='PhotoMetricDistortion'), dict(type='CentrePad', size=(32, 32)), dict(type='MarkIgnore'),
+    dict(type='PackMultiTaskInputs')]
+test_pipeline = [
+    dict(type='LoadMultiTaskImage'), dict(type='CentrePad', size=(32, 32)), dict(type='LoadMultiTaskLabels'),
+    dict(type='MarkIgnore'), dict(type='PackMultiTaskInputs')]
+dataset = dict(type='MultiTaskDataset', data_root='{data}', labels=labels, img_suffix='.png')
+train_dataloader = dict(
+    batch_size=2, num_workers={workers}, persistent_workers=True, sampler=dict(type='ResumableSampler'),
+    dataset=dict(dataset, pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(dataset, pipeline=test_pipeline, test_mode=True))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='MultiTaskEvaluator', metrics=[])
+test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end={iters} + 1, by_epoch=False)]
+train_cfg = dict(max_iters={iters}, val_interval=4)
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1), logger=dict(interval=1))
+"""
+ITERS = 10
+
+
+def write_config(folder: Path, iters: int = ITERS, workers: int = 1) -> Path:
+    """A config without a seed of its own, as users' are, and its data."""
+    write_archive(folder / 'data', ids=[f'{i}' for i in range(5)], size=(32, 32))
+    path = folder / 'training.py'
+    path.write_text(CONFIG.format(repo=REPO.as_posix(), data=folder / 'data', iters=iters, workers=workers))
+    return path
+
+
+class Kill(Hook):
+    """Ends its process by a signal at the ``number``-th occurrence of a moment.
+
+    Args:
+        moment: 'before_train_iter', 'after_val_iter', 'after_train_iter', or 'write': while a file is being written,
+            when its bytes are on the disk, but it has not got its name yet.
+    """
+
+    priority = 'HIGH'
+
+    def __init__(self, moment: str, number: int, by: signal.Signals = signal.SIGKILL) -> None:
+        self.left, self.by = number, by
+        if moment == 'write':
+            fsync = os.fsync
+            os.fsync = lambda handle: (self.count(), fsync(handle))
+        else:
+            setattr(self, moment, lambda *args, **kwargs: self.count())
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.by)
+
+
+def train(config: str, work_dir: str, kill: tuple | None = None, resume: bool = True, **options) -> int:
+    """Train in a new process, from the newest checkpoint of ``work_dir`` on; its exit code."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['mlore_mm.apis', 'mlore_mm.models', 'mlore_mm.evaluation', 'mmseg.models'])
+    process = context.Process(target=_train, args=(str(config), str(work_dir), kill, resume, options))
+    process.start()
+    process.join(60)
+    hangs = process.exitcode is None
+    process.kill()
+    assert not hangs, 'training hangs'
+    return process.exitcode
+
+
+def _train(config: str, work_dir: str, kill: tuple | None, resume: bool, options: dict) -> None:
+    from mlore_mm.registry import RUNNERS
+
+    torch.set_num_threads(1)
+    os.environ['OMP_NUM_THREADS'] = '1'
+    cfg = Config.fromfile(config)
+    cfg.work_dir, cfg.resume = work_dir, resume
+    cfg.merge_from_dict(options)
+    runner = RUNNERS.build(cfg)
+    if kill:
+        runner.register_hook(Kill(*kill))
+    runner.train()
