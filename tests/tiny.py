@@ -41,6 +41,22 @@ test_dataloader = val_dataloader
 """
 
 
+TRAINING = """
+train_pipeline = [
+    dict(type='LoadMultiTaskImage'),
+    dict(type='LoadMultiTaskLabels'),
+    dict(type='MultiTaskRandomFlip'),
+    dict(type='CentrePad', size=crop_size),
+    dict(type='MarkIgnore'),
+    dict(type='PackMultiTaskInputs'),
+]
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+train_cfg = dict(max_iters=4, val_interval=100)
+default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=100))
+randomness = dict(seed=0)
+"""
+
 SINGLE_STAGE = "model['decode_head'].update(in_channels=[16], in_index=[1], reference_level=0)"
 
 

@@ -75,6 +75,14 @@ def plot_ablation(name: str, changes: np.ndarray, headlines: Sequence[str], rank
     return figure
 
 
+def plot_matrix(values: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """A symmetric matrix of numbers in -1..1, red where negative."""
+    figure = Figure(figsize=(2.2 + 0.8 * len(names), 1.4 + 0.6 * len(names)), layout='constrained')
+    FigureCanvasAgg(figure)
+    heat_map(figure.subplots(), values, names, names, title, low=-1, high=1, colormap='RdBu')
+    return figure
+
+
 def heat_map(
     ax: Axes,
     values: np.ndarray,

@@ -6,23 +6,7 @@ from mmengine.config import Config
 
 from mlore_mm.engine.hooks.routing_hook import RoutingHook
 from mlore_mm.registry import RUNNERS
-from tests.tiny import SINGLE_STAGE, write_rooms, write_tiny
-
-TRAINING = """
-train_pipeline = [
-    dict(type='LoadMultiTaskImage'),
-    dict(type='LoadMultiTaskLabels'),
-    dict(type='MultiTaskRandomFlip'),
-    dict(type='CentrePad', size=crop_size),
-    dict(type='MarkIgnore'),
-    dict(type='PackMultiTaskInputs'),
-]
-train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline))
-train_cfg = dict(max_iters=4, val_interval=100)
-default_hooks = dict(logger=dict(interval=2), checkpoint=dict(interval=100))
-randomness = dict(seed=0)
-"""
+from tests.tiny import SINGLE_STAGE, TRAINING, write_rooms, write_tiny
 
 
 @pytest.fixture(scope='module')

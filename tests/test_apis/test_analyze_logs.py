@@ -1,0 +1,80 @@
+import json
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlore_mm.apis.analyze_logs import exponential_mean, plot_runs, read_run, select_keys, table
+from tests.shared import REPO
+
+
+def write_log(folder, start: str, steps, **scalars) -> None:
+    path = folder / start / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    lines = [dict(lr=1e-3, loss=10 / step, loss_depth=9 / step, time=0.1, iter=step, step=step) for step in steps]
+    lines.append({'depth/RMSE': 0.5, 'depth/absRel': 0.1, 'step': steps[-1], **scalars})
+    path.write_text('\n'.join(map(json.dumps, lines)) + '\n')
+
+
+@pytest.fixture
+def runs(tmp_path):
+    write_log(tmp_path / 'short', '20260101_000000', [10, 20, 30])
+    write_log(tmp_path / 'long', '20260101_000000', [10, 20, 30])
+    write_log(tmp_path / 'long', '20260102_000000', [30, 40], loss=0.125, delta_m=3.0)  # resumed at 20
+    return [tmp_path / 'short', tmp_path / 'long']
+
+
+def test_a_resumed_run_is_one_curve(runs):
+    steps, values = read_run(runs[1]).scalars['loss']
+    assert steps.tolist() == [10, 20, 30, 40]
+    assert values == pytest.approx([1, 0.5, 1 / 3, 0.125])
+    one = read_run(next(runs[1].rglob('20260101_000000/vis_data/scalars.json')), name='first')
+    assert (one.name, len(one.scalars['loss'][0])) == ('first', 3)
+
+
+def test_curves_by_default_and_by_pattern(runs):
+    both = [read_run(path) for path in runs]
+    assert [run.name for run in both] == ['short', 'long']
+    assert select_keys(both) == ['loss', 'loss_depth', 'lr', 'depth/RMSE', 'delta_m']
+    assert select_keys(both, ['^depth/', 'time']) == ['depth/RMSE', 'depth/absRel', 'time']
+    with pytest.raises(ValueError, match=r'No key matches; there are lr, loss, loss_depth'):
+        select_keys(both, ['semseg'])
+    with pytest.raises(ValueError, match='Not a regular expression'):
+        select_keys(both, ['('])
+    rows = table(both, ['loss', 'delta_m']).splitlines()
+    assert rows[0].split() == ['short', 'long']
+    assert rows[1].split() == ['loss', '0.33333', '0.125']
+    assert rows[2].split() == ['delta_m', '-', '3']
+
+
+def test_what_is_drawn(runs):
+    both = [read_run(path) for path in runs]
+    figure = plot_runs(both, ['loss', 'lr'], smooth=0.5)
+    loss, lr = figure.axes
+    assert [len(ax.get_lines()) for ax in (loss, lr)] == [4, 2]  # raw and smooth losses; the rate as it is
+    np.testing.assert_allclose(loss.get_lines()[2].get_ydata(), [1, 0.5, 1 / 3, 0.125])
+    with pytest.raises(ValueError, match='smoothing'):
+        plot_runs(both, ['loss'], smooth=1)
+
+
+def test_mean_by_hand():
+    assert exponential_mean(np.array([1.0, 3.0, 5.0]), 0.5) == pytest.approx([1, 7 / 3, (0.25 + 1.5 + 5) / 1.75])
+    np.testing.assert_allclose(exponential_mean(np.full(5, 2.0), 0.9), 2)
+
+
+def test_logs_that_cannot_be_read(tmp_path):
+    with pytest.raises(ValueError, match='There is no scalars.json'):
+        read_run(tmp_path)
+    (tmp_path / 'scalars.json').write_text('{"loss": 1, "step": 1}\n{"loss": 2, "st')
+    with pytest.raises(ValueError, match='scalars.json, line 2 is not a line of scalars'):
+        read_run(tmp_path / 'scalars.json')
+
+
+def test_command_line(runs, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out' / 'curves.png'
+    monkeypatch.setattr(sys, 'argv', ['analyze_logs.py', *map(str, runs), '--names', 'a', 'b', '--out', str(out)])
+    runpy.run_path(str(REPO / 'tools' / 'analysis_tools' / 'analyze_logs.py'), run_name='not main')['main']()
+    assert Image.open(out).width > 1000
+    assert f'Curves are in {out}' in capsys.readouterr().out
