@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -13,6 +14,7 @@ from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskResult, TaskSet
 from mlore_mm.version import __version__
 from mlore_mm.visualization import draw_tasks
+from mlore_mm.visualization.panels import MAX_SIDE
 
 OUTPUTS = ('panels', 'pictures', 'raw')
 
@@ -52,7 +54,12 @@ class ImageResult(Mapping):
 
     def panel(self) -> np.ndarray:
         """Photo and predictions side by side with legends, (height, width, 3) uint8 RGB."""
-        return draw_tasks(self.image, self.tasks, self.sample.pred)
+        # Large pictures are thinned out first: a panel shows them small, and drawing every pixel would take seconds.
+        step = max(1, max(self.image.shape[:2]) // MAX_SIDE)
+        maps = {name: self.array(name)[:, ::step, ::step] for name in self.tasks}
+        size = next(iter(maps.values())).shape[-2:]
+        image = self.image if step == 1 else cv2.resize(self.image, size[::-1], interpolation=cv2.INTER_AREA)
+        return draw_tasks(image, self.tasks, maps)
 
     def picture(self, task: str) -> np.ndarray:
         """One prediction drawn in its task's colours, (H, W, 3) uint8 RGB."""
