@@ -32,6 +32,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         neck: Config of a module between backbone and head.
         criterion: Config of the criterion.
         frozen_backbone: Encoder without gradients, in evaluation mode.
+        gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='PCGrad')``; at work in training.
         train_cfg: Kept for configs in mmsegmentation's manner; unused.
         test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
             predict.
@@ -51,6 +52,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         neck: dict | None = None,
         criterion: dict | None = None,
         frozen_backbone: bool = False,
+        gradient_surgery: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
@@ -71,6 +73,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         self.neck = MODELS.build(neck) if neck else None
         self.decode_head = MODELS.build(dict(tasks=self.tasks, **decode_head))
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
+        self.gradient_surgery = MODELS.build(gradient_surgery) if gradient_surgery else None
         self.frozen_backbone = frozen_backbone
         if frozen_backbone:
             self.backbone.requires_grad_(False)
@@ -138,9 +141,13 @@ class MultiTaskEncoderDecoder(BaseModel):
         """Weighted losses by log key."""
         tasks = self._names(tasks, self.tasks)
         with trace_routing() as trace:
-            output = self.decode(inputs, tasks)
+            feats = self.extract_feat(inputs, tasks)
+            output = self.decode_head(feats, tasks)
         targets = {name: self._stack_targets(name, data_samples, inputs.shape[-2:]) for name in tasks}
-        return self.criterion(output, targets, trace)
+        losses = self.criterion(output, targets, trace)
+        if self.gradient_surgery is not None and self.training and torch.is_grad_enabled():
+            losses.update(self.gradient_surgery(feats, losses, output))
+        return losses
 
     def predict(self, inputs: Tensor, data_samples: Sequence | None = None, tasks: Sequence[str] | None = None) -> list:
         """Data samples with ``pred`` at the original size of each image."""

@@ -1,7 +1,7 @@
 """Activation checkpointing for parts that hold batch norms."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -19,21 +19,27 @@ def recompute(function: Callable, *inputs: Tensor, norms: nn.Module | None = Non
         return function(*inputs)
     frozen = [] if norms is None else [m for m in norms.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     return checkpoint(
-        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(frozen))
+        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _StatisticsKept(frozen))
     )
 
 
-@contextmanager
-def _statistics_kept(norms: list) -> Iterator[None]:
-    """Batch norms in training mode normalise as ever inside, but leave their running statistics alone."""
-    momenta = [norm.momentum for norm in norms]
-    training = [norm.training and norm.track_running_stats for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum, counted in zip(norms, momenta, training):
+class _StatisticsKept:
+    """Batch norms in training mode normalise as ever inside, but leave their running statistics alone.
+
+    Entered once for every pass backward; there are several where gradients are taken task by task.
+    """
+
+    def __init__(self, norms: list) -> None:
+        self.norms = norms
+
+    def __enter__(self) -> None:
+        self.momenta = [norm.momentum for norm in self.norms]
+        self.counted = [norm.training and norm.track_running_stats for norm in self.norms]
+        for norm in self.norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *error) -> None:
+        for norm, momentum, counted in zip(self.norms, self.momenta, self.counted, strict=True):
             norm.momentum = momentum
             if counted and norm.num_batches_tracked is not None:
                 norm.num_batches_tracked.sub_(1)
