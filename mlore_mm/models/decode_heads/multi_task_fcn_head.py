@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mlore_mm.models.decode_heads.base import Features, MultiTaskHead
+from mlore_mm.models.layers import PredictionHead
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import TaskSet
@@ -15,12 +16,14 @@ from mlore_mm.tasks import TaskSet
 class MultiTaskFCNHead(MultiTaskHead):
     """One ordinary convolutional head per task on shared features; the baseline that delta_m is measured against.
 
-    The levels are brought to one grid and concatenated; each task has Conv3x3, BN, ReLU, Conv1x1 of its own.
+    The levels are brought to one grid and concatenated; each task has Conv3x3, BN, ReLU, Conv1x1 of its own, with a
+    :class:`PredictionHead` for the last one where the logits are to be finer than that grid.
 
     Args:
         tasks: The model's tasks in order; the segmentor hands them in.
         in_channels: Channels of the used levels.
         embed_dims: Width of each task's head.
+        scale: Factor from that grid to the logits'; 4 brings stride 16 to stride 4, as in MLoRE.
         in_index: Levels taken from the backbone.
         reference_level: Which of them sets the grid.
         init_cfg: As in mmengine.
@@ -31,6 +34,7 @@ class MultiTaskFCNHead(MultiTaskHead):
         tasks: TaskSet | Mapping,
         in_channels: Sequence[int],
         embed_dims: int = 256,
+        scale: int = 1,
         in_index: Sequence[int] | None = None,
         reference_level: int = 0,
         init_cfg: dict | None = None,
@@ -38,20 +42,20 @@ class MultiTaskFCNHead(MultiTaskHead):
         super().__init__(tasks, in_channels, in_index, reference_level, init_cfg)
         width = sum(self.in_channels)
         self.heads = nn.ModuleDict(
-            {name: self._make_head(width, embed_dims, task.out_channels) for name, task in self.tasks.items()}
+            {name: self._make_head(width, embed_dims, task.out_channels, scale) for name, task in self.tasks.items()}
         )
 
     @staticmethod
-    def _make_head(width: int, embed_dims: int, out_channels: int) -> nn.Sequential:
+    def _make_head(width: int, embed_dims: int, out_channels: int, scale: int) -> nn.Sequential:
         return nn.Sequential(
             nn.Conv2d(width, embed_dims, 3, padding=1, bias=False),
             nn.BatchNorm2d(embed_dims),
             nn.ReLU(),
-            nn.Conv2d(embed_dims, out_channels, 1),
+            nn.Conv2d(embed_dims, out_channels, 1) if scale == 1 else PredictionHead(embed_dims, out_channels, scale),
         )
 
     def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
-        """Levels (B, C_l, h_l, w_l), shared or per task, to logits (B, C_t, h, w) per task at the reference grid."""
+        """Levels (B, C_l, h_l, w_l), shared or per task, to logits (B, C_t, scale*h, scale*w) per task."""
         tasks = self.active_tasks(tasks)
         if isinstance(feats, Mapping):
             joined = {task: self._join(feats[task]) for task in tasks}

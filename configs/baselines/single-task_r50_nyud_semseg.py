@@ -1,0 +1,2 @@
+_base_ = './hard-sharing_r50_nyud.py'
+task_names = ['semseg']

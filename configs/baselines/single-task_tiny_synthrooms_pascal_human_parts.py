@@ -1,0 +1,2 @@
+_base_ = './hard-sharing_tiny_synthrooms_pascal.py'
+task_names = ['human_parts']

@@ -1,0 +1,2 @@
+_base_ = './hard-sharing_vitl_nyud.py'
+task_names = ['edge']

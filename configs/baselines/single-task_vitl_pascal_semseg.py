@@ -1,0 +1,2 @@
+_base_ = './hard-sharing_vitl_pascal.py'
+task_names = ['semseg']
