@@ -67,7 +67,9 @@ class FoldedMixture(nn.Module):
         out = torch.empty_like(u)
         for t in range(u.shape[0]):
             for b in range(u.shape[1]):
-                out[t, b] = F.conv2d(u[t, b][None], kernel[t, b], padding=1)[0]
+                # Channels last is the faster layout of one image's convolution, the copies included.
+                image = u[t, b][None].contiguous(memory_format=torch.channels_last)
+                out[t, b] = F.conv2d(image, kernel[t, b], padding=1)[0]
         scale, bias = self.scale_b[index][:, None, :, None, None], bias[..., None, None]
         return torch.addcmul(bias.to(u.dtype), out, scale.to(u.dtype))
 

@@ -40,8 +40,8 @@ class TaskConv1x1(TaskModules):
         """``x`` is (T, B, C, H, W), or (1, B, C, H, W) where all tasks share it."""
         weight = self.stack(tasks, 'weight').flatten(2)
         bias = self.stack(tasks, 'bias')
-        if len(x) == 1:  # shared input: one wide convolution
-            out = nn.functional.conv2d(x[0], weight.flatten(0, 1)[..., None, None], bias.flatten())
-            return out.unflatten(1, (len(tasks), -1)).transpose(0, 1).contiguous()
+        if len(x) == 1 and len(tasks) > 1:  # shared input: one wide product
+            out = weight.flatten(0, 1) @ x[0].flatten(2) + bias.flatten()[:, None]
+            return out.unflatten(1, (len(tasks), -1)).unflatten(3, x.shape[3:]).transpose(0, 1).contiguous()
         out = weight[:, None] @ x.flatten(3) + bias[:, None, :, None]
         return out.unflatten(3, x.shape[3:])
