@@ -10,18 +10,23 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
+from mlore_mm.models.layers import TopKGate
+from mlore_mm.registry import MODELS
 from tests.shared import REPO
 from tests.test_datasets.archives import write_archive
+from tests.toy_parts import ToyRoutedEncoder
 
 CONFIG = """
-_base_ = ['{repo}/configs/_base_/models/mlore_tiny.py', '{repo}/configs/_base_/schedules/adam_40k.py',
-          '{repo}/configs/_base_/default_runtime.py']
+_base_ = ['{repo}/configs/_base_/schedules/adam_40k.py', '{repo}/configs/_base_/default_runtime.py']
+custom_imports = dict(imports=['mlore_mm', 'tests.training'], allow_failed_imports=False)
 tasks = dict(
     semseg=dict(type='SemSeg', out_channels=5), depth=dict(type='Depth'), normals=dict(type='SurfaceNormals'))
 model = dict(
-    backbone=dict(stem_channels=8, base_channels=8),
-    decode_head=dict(in_channels=[8, 16, 32, 64], embed_dims=8, ranks=[2, 4, 6], task_rank=2, top_k=2, grid=(4, 4)))
+    type='MultiTaskEncoderDecoder', backbone=dict(type='NoisyEncoder'),
+    decode_head=dict(type='ToyAuxiliaryHead', guessed='depth'),
+    criterion=dict(type='MultiTaskCriterion', auxiliary_weights=dict(initial=0.5)))
 labels = dict(
     semseg=dict(type='IdMapReader', dir='labels'), depth=dict(type='NpyReader', dir='depth'),
     normals=dict(type='VectorReader', dir='normals'))
@@ -34,7 +39,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadMultiTaskImage'), dict(type='CentrePad', size=(32, 32)), dict(type='LoadMultiTaskLabels'),
     dict(type='MarkIgnore'), dict(type='PackMultiTaskInputs')]
-dataset = dict(type='MultiTaskDataset', data_root='{data}', labels=labels, img_suffix='.png')
+dataset = dict(type='MultiTaskDataset', data_root='{data}', labels=labels, img_suffix='.png', serialize_data=False)
 train_dataloader = dict(
     batch_size=2, num_workers={workers}, persistent_workers=True, sampler=dict(type='ResumableSampler'),
     dataset=dict(dataset, pipeline=train_pipeline))
@@ -48,8 +53,18 @@ optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end={iters} + 1, by_epoch=False)]
 train_cfg = dict(max_iters={iters}, val_interval=4)
 default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1), logger=dict(interval=1))
+visualizer = dict(vis_backends=[])
 """
 ITERS = 10
+
+
+@MODELS.register_module()
+class NoisyEncoder(ToyRoutedEncoder):
+    """A router whose choice is random in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = TopKGate(2, noise=1.0)
 
 
 def write_config(folder: Path, iters: int = ITERS, workers: int = 1) -> Path:
@@ -87,7 +102,7 @@ class Kill(Hook):
 def train(config: str, work_dir: str, kill: tuple | None = None, resume: bool = True, **options) -> int:
     """Train in a new process, from the newest checkpoint of ``work_dir`` on; its exit code."""
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mlore_mm.apis', 'mlore_mm.models', 'mlore_mm.evaluation', 'mmseg.models'])
+    context.set_forkserver_preload(['mlore_mm.apis', 'mlore_mm.models', 'mlore_mm.evaluation', 'tests.training'])
     process = context.Process(target=_train, args=(str(config), str(work_dir), kill, resume, options))
     process.start()
     process.join(60)
@@ -105,6 +120,7 @@ def _train(config: str, work_dir: str, kill: tuple | None, resume: bool, options
     cfg = Config.fromfile(config)
     cfg.work_dir, cfg.resume = work_dir, resume
     cfg.merge_from_dict(options)
+    Runner._log_env = lambda *args: None  # asks compilers for their versions, which takes seconds
     runner = RUNNERS.build(cfg)
     if kill:
         runner.register_hook(Kill(*kill))

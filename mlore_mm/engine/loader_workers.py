@@ -9,8 +9,8 @@ from collections.abc import Callable
 def start_worker(start: Callable | None, worker_id: int) -> None:
     """First thing in a worker: leave SIGTERM from outside to the parent, which saves first; then call ``start``.
 
-    Slurm sends it to all processes of a job. A worker that ends by it ends its parent with an error, in the middle of an
-    iteration. SIGTERM from the parent itself still ends the worker, as PyTorch and multiprocessing expect.
+    Slurm sends it to all processes of a job. A worker that ends by it ends its parent with an error, in the middle of
+    an iteration. SIGTERM from the parent itself still ends the worker, as PyTorch and multiprocessing expect.
     """
     if hasattr(signal, 'sigwaitinfo'):  # not on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -27,6 +27,7 @@ from mlore_mm.utils.safe_load import load_checkpoint_file
 
 _TRAINING_ONLY = ('criterion.', 'data_preprocessor.')  # weights that a test can do without
 
+
 @RUNNERS.register_module()
 class MultiTaskRunner(Runner):
     """A Runner whose ``from_cfg`` hands the task definitions round; configs name it as ``runner_type``.

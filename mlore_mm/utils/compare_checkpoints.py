@@ -44,7 +44,7 @@ def _compare(name: str, a, b) -> Iterator[str]:
             else:
                 yield path
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
-        for index, pair in enumerate(zip(a, b)):
+        for index, pair in enumerate(zip(a, b, strict=True)):
             yield from _compare(f'{name}[{index}]', *pair)
     elif not _same(a, b):
         yield name

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 PARTIAL = '.partial'  # suffix of what is being written
@@ -41,10 +42,8 @@ def remove_partial(folder: str | Path) -> list[str]:
 
 
 def _discard(partial: Path) -> None:
-    try:
+    with suppress(OSError):  # the folder itself may be out of reach; the first error is the one to tell
         partial.unlink(missing_ok=True)
-    except OSError:  # the folder itself may be out of reach; the first error is the one to tell
-        pass
 
 
 def _sync_folder(folder: Path) -> None:
@@ -53,12 +52,9 @@ def _sync_folder(folder: Path) -> None:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
         return
-    try:
+    with suppress(OSError):
         os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
+    os.close(handle)
 
 
 def _explain(path: Path, size: int, error: OSError) -> str:

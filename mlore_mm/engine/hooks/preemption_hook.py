@@ -59,7 +59,9 @@ class PreemptionHook(Hook):
         _any_process(True)  # nobody leaves before the file is written
         self._restore()
         if is_main_process():
-            runner.logger.warning(f'Stopped by SIGTERM after iteration {iterations}; saved {path}. Go on with --resume.')
+            runner.logger.warning(
+                f'Stopped by SIGTERM after iteration {iterations}; saved {path}. Go on with --resume.'
+            )
         raise SystemExit(EXIT_CODE)
 
     def _restore(self) -> None:
