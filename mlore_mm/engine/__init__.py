@@ -1,23 +1,7 @@
-"""The runner and the hooks."""
+"""The runner, the hooks, and who gets optimized."""
 
-from .hooks import (
-    BroadcastBuffersHook,
-    MultiTaskVisualizationHook,
-    PreemptionHook,
-    ProgressHook,
-    SafeCheckpointHook,
-    SeedHook,
-    TaskOrderHook,
-)
-from .runner import MultiTaskRunner
+from .hooks import *  # noqa: F401,F403
+from .optim_wrapper_constructor import TrainableOptimWrapperConstructor
+from .runner import MultiTaskRunner, complete_save_best
 
-__all__ = [
-    'BroadcastBuffersHook',
-    'MultiTaskRunner',
-    'MultiTaskVisualizationHook',
-    'PreemptionHook',
-    'ProgressHook',
-    'SafeCheckpointHook',
-    'SeedHook',
-    'TaskOrderHook',
-]
+__all__ = ['MultiTaskRunner', 'TrainableOptimWrapperConstructor', 'complete_save_best']

@@ -1,6 +1,7 @@
 # The published schedule: Adam, polynomial decay to zero over 40,000 iterations, a total batch of 4 images.
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='TrainableOptimWrapperConstructor',  # a frozen encoder stays outside the optimizer
     optimizer=dict(type='Adam', lr=2e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-6),
     clip_grad=dict(max_norm=10),
 )
