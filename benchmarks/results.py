@@ -71,7 +71,7 @@ def machine_line(device: str) -> str:
         parts = [f'{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}']
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else float('nan')
     versions = f'PyTorch {torch.__version__}, Python {platform.python_version()}'
-    return '; '.join([*parts, versions, f'load {load:.1f} at the end', date.today().isoformat()])
+    return '; '.join([*parts, versions, f'load {load:.1f}', date.today().isoformat()])
 
 
 def _processor() -> str:

@@ -220,15 +220,14 @@ def main() -> None:
     if args.device.startswith('cuda'):  # fp32 means fp32
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
-    rows = []
+    rows, machine = [], machine_line(args.device)
     for row in measure(args):
         rows.append(row)
         print(f'{row.section}: {"  ".join(row.cells())}', flush=True)
-    machine = machine_line(args.device)
-    table = markdown(rows, machine)
+        if args.out:  # again after every row: a run that is cut short leaves what it has
+            Path(args.out).write_text(json.dumps(dict(machine=machine, rows=[asdict(row) for row in rows]), indent=1))
+    table = markdown(rows, machine_line(args.device))
     print(f'\n{table}')
-    if args.out:
-        Path(args.out).write_text(json.dumps(dict(machine=machine, rows=[asdict(row) for row in rows]), indent=1))
     if args.markdown:
         write_into(Path(args.markdown), table)
 

@@ -24,7 +24,11 @@ def build_for_counting(cfg: Config, shape: tuple[int, int] | None = None) -> Mul
     if shape is not None and cfg.model.backbone.get('type') == 'PlainViT' and 'grid' in cfg.model.decode_head:
         cfg.model.backbone.img_size = shape
         cfg.model.decode_head.grid = tuple(x // 16 for x in shape)
-    return init_model(cfg).to('meta')
+    try:
+        with torch.device('meta'):
+            return init_model(cfg, device='meta')
+    except (NotImplementedError, RuntimeError):  # a backbone that computes with numbers while it is built
+        return init_model(cfg).to('meta')
 
 
 def set_form(model: MultiTaskEncoderDecoder, form: str) -> None:

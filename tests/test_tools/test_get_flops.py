@@ -1,0 +1,89 @@
+"""Counts of multiplications: the published number, counts by hand, and the tools' output."""
+
+import json
+import runpy
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.literal_parts import run_literal_in_parts
+from mlore_mm.apis.flops import build_for_counting, count_macs, set_form
+from tests.shared import REPO
+from tests.tiny import write_tiny
+
+PASCAL = str(REPO / 'configs' / 'mlore' / 'mlore_vitl_pascal.py')
+
+
+def run(tool, *args):
+    runpy.run_path(str(REPO / 'tools' / 'analysis_tools' / f'{tool}.py'))['main']([str(arg) for arg in args])
+
+
+@pytest.fixture(scope='module')
+def vit_large():
+    return build_for_counting(Config.fromfile(PASCAL))
+
+
+def test_published_count(vit_large):
+    macs = count_macs(vit_large, (512, 512), forward=run_literal_in_parts)
+    assert round(macs['total'] / 1e9, 1) == 826.6
+    assert sum(p.numel() for p in vit_large.parameters()) == 407_690_406
+
+
+def test_counts_by_hand(vit_large):
+    """PASCAL ViT-L: D = 452, 15 experts with 1080 channels in all, 32 x 32 pixels."""
+    set_form(vit_large, 'wide')
+    macs = count_macs(vit_large, (512, 512), ['sal'])
+    pixels, d, ranks, special = 1024, 452, 1080, 72
+    # Two 1x1 convolutions, generic 3x3, experts and the task's expert: there and back.
+    convolutions = 2 * d * d + 9 * d * d + 10 * d * ranks + 10 * d * special
+    quarter, logits = d // 4, 2 * 15 + 1
+    router = pixels * d * quarter + quarter**2 + pixels * d + d * quarter + 2 * quarter * logits
+    bias_of_experts = 15 * d
+    assert macs['blocks'] == 8 * (pixels * convolutions + router + bias_of_experts)
+    assert macs['project'] == 4 * pixels * 1024 * d
+    assert macs['fusion'] == pixels * (4 * d * d + 9 * d * 4)
+
+
+def test_parts_add_up_to_the_whole(vit_large):
+    for form in ('wide', 'folded'):
+        set_form(vit_large, form)
+        macs = count_macs(vit_large, (512, 512), ['normals', 'edge'])
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            vit_large(torch.zeros(1, 3, 512, 512, device='meta'), tasks=['normals', 'edge'])
+        assert macs['total'] == counter.get_total_flops() // 2
+    one, two = (count_macs(vit_large, (512, 512), names) for names in (['edge'], ['edge', 'sal']))
+    assert two['encoder'] == one['encoder']
+    assert two['fusion'] == 2 * one['fusion']
+
+
+def test_tool(tmp_path, capsys):
+    run('get_flops', PASCAL, '--tasks', 'semseg', '--shape', 256, 320, '--out', tmp_path / 'counts.json')
+    result = json.loads((tmp_path / 'counts.json').read_text())
+    totals = [result['macs'][form]['total'] for form in ('literal', 'wide', 'deploy')]
+    assert totals == sorted(totals, reverse=True)
+    assert result['shape'] == [256, 320]
+    assert f'{totals[0] / 1e9:16.1f}{totals[1] / 1e9:16.1f}{totals[2] / 1e9:16.1f}' in capsys.readouterr().out
+
+
+def test_tool_on_a_backbone_that_is_not_a_plain_vit(tmp_path, capsys):
+    config, _ = write_tiny(tmp_path)
+    run('get_flops', config, '--shape', 32, 64, '--form', 'wide', 'deploy')
+    assert 'encoder' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run('get_flops', config, '--shape', 32, 64, '--form', 'literal')
+    assert 'on a plain ViT only' in capsys.readouterr().err
+
+
+def test_images_per_second(tmp_path, capsys):
+    config, checkpoint = write_tiny(tmp_path)
+    common = (config, checkpoint, '--random', '--images', 7, '--device', 'cpu', '--work-dir', tmp_path / 'out')
+    run('benchmark', *common, '--deploy', '--tasks', 'depth', '--repeat-times', 2)
+    (out,) = (tmp_path / 'out').glob('fps_*.json')
+    result = json.loads(out.read_text())
+    assert (result['form'], result['tasks'], len(result['runs'])) == ('deploy', ['depth'], 2)
+    assert min(result['runs']) <= result['average_fps'] <= max(result['runs'])
+    with pytest.raises(SystemExit):
+        run('benchmark', *common[:4], 5, '--device', 'cpu')
+    assert 'there are 5: raise --images' in capsys.readouterr().err
