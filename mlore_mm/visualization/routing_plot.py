@@ -46,11 +46,11 @@ def plot_overview(layers: Mapping[str, LayerRouting]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True)
     used = np.stack([np.exp(layer.entropy) for layer in layers.values()])
-    heat_map(axes[0], used, names, first.tasks, 'experts used (exp of the entropy of the gates)')
+    heat_map(axes[0], used, names, first.tasks, 'experts used\nexp of the entropy of the gates')
     rows = np.arange(len(names))
     for ax, values, title in (
-        (axes[1], [x.load_variation for x in layers.values()], 'unevenness of the load, (std/mean)²'),
-        (axes[2], [x.mean_similarity for x in layers.values()], 'experts in common, mean over pairs of tasks'),
+        (axes[1], [x.load_variation for x in layers.values()], 'unevenness of the load\n(std/mean)²'),
+        (axes[2], [x.mean_similarity for x in layers.values()], 'experts in common\nmean over pairs of tasks'),
     ):
         ax.barh(rows, values, color='tab:blue')
         ax.set_title(title, fontsize=10)
@@ -105,7 +105,7 @@ def heat_map(
     for (i, j), value in np.ndenumerate(values):
         red, green, blue, _ = image.cmap(image.norm(value))
         ink = 'black' if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else 'white'
-        ax.text(j, i, f'{value:.{digits}f}', ha='center', va='center', fontsize=7, color=ink)
+        ax.text(j, i, f'{round(value, digits) + 0.0:.{digits}f}', ha='center', va='center', fontsize=7, color=ink)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
