@@ -1,6 +1,6 @@
 """The runner, the hooks, and who gets optimized."""
 
-from .hooks import *  # noqa: F401,F403
+from .hooks import *  # noqa: F403
 from .optim_wrapper_constructor import TrainableOptimWrapperConstructor
 from .runner import MultiTaskRunner, complete_save_best
 

@@ -1,7 +1,7 @@
 """Kill a training again and again, let it go on, and compare it bit by bit with one that was left alone.
 
 Example, on SynthRooms (see tools/quickstart.sh), in some minutes on two cores:
-    python tools/misc/kill_harness.py configs/mlore/mlore_tiny_synthrooms_nyud.py --kills 10 --work-dir work_dirs/kills \
+    python tools/misc/kill_harness.py configs/mlore/mlore_tiny_synthrooms_nyud.py --kills 10 \
         --cfg-options train_cfg.max_iters=60 train_cfg.val_interval=20 default_hooks.checkpoint.interval=5
 
 Every process is a real `tools/train.py --resume`. The moments are drawn from the time that the undisturbed training

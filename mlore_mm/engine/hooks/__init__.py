@@ -2,6 +2,7 @@
 
 from .broadcast_buffers_hook import BroadcastBuffersHook
 from .gradient_conflict_hook import GradientConflictHook
+from .nonfinite_hook import NonFiniteHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
 from .routing_hook import RoutingHook
@@ -14,6 +15,7 @@ __all__ = [
     'BroadcastBuffersHook',
     'GradientConflictHook',
     'MultiTaskVisualizationHook',
+    'NonFiniteHook',
     'PreemptionHook',
     'ProgressHook',
     'RoutingHook',

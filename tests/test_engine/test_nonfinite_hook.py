@@ -1,0 +1,84 @@
+import json
+
+import pytest
+import torch
+
+from mlore_mm.engine import NonFiniteHook
+from mlore_mm.registry import RUNNERS
+from tests.test_engine.test_runner import load
+
+NAN = float('nan')
+
+
+def build(folder, action='raise', poison=(1,), where='output', **options):
+    """A toy training in which depth goes wrong in some iterations; the runner."""
+    runner = RUNNERS.build(load(folder, **{'default_hooks.nonfinite.action': action, **options}))
+    head = runner.model.heads['depth']
+    if where == 'output':
+        head.register_forward_hook(lambda module, args, y: y * NAN if y.requires_grad and runner.iter in poison else y)
+        head.register_forward_hook(lambda module, args, y: y * NAN if _repeats(runner, poison) else y)
+    else:
+        head.weight.register_hook(lambda g: g * float('inf') if runner.iter in poison else g)
+    return runner
+
+
+def _repeats(runner, poison):
+    return runner.model.training and not torch.is_grad_enabled() and runner.iter in poison
+
+
+def report(folder, iteration):
+    return json.loads((folder / 'work' / f'nonfinite_iter_{iteration}.json').read_text())
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_a_report(tmp_path):
+    runner = build(tmp_path)
+    message = (
+        r"Iteration 2: loss_depth not finite; first in the output of 'heads.depth'. Images: .*\.png.*action='skip'"
+    )
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+    found = report(tmp_path, 2)
+    assert (found['iteration'], found['tasks'], found['first_layer']) == (2, ['loss_depth'], 'heads.depth')
+    assert len(found['images']) == 2
+    assert found['inputs_finite']
+    assert all(torch.isfinite(p).all() for p in runner.model.parameters())
+
+
+def test_gradients_that_are_not_finite_end_it_too(tmp_path):
+    with pytest.raises(ValueError, match='gradients are not finite.* first in heads.depth.weight. Images'):
+        build(tmp_path, where='gradient').train()
+    assert report(tmp_path, 2)['gradients']['last_layers_first'] == ['heads.depth.weight']
+    assert report(tmp_path, 2)['tasks'] == []
+
+
+@pytest.mark.parametrize('where', ['output', 'gradient'])
+def test_a_batch_is_left_out_as_if_it_had_never_been(tmp_path, where):
+    runner = build(tmp_path, 'skip', where=where, **{'train_cfg.max_iters': 2, 'train_cfg.val_interval': 9})
+    start = build(tmp_path, poison=(), **{'train_cfg.max_iters': 1, 'train_cfg.val_interval': 9})
+    runner.train()
+    start.train()
+    for (name, a), b in zip(runner.model.state_dict().items(), start.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert report(tmp_path, 2)['iteration'] == 2
+
+
+def test_leaving_out_ends_when_nothing_else_comes(tmp_path):
+    with pytest.raises(ValueError, match='3 batches in a row are not finite'):
+        build(tmp_path, 'skip', poison=range(9), **{'default_hooks.nonfinite.max_skips': 2}).train()
+
+
+def test_a_loss_scale_that_collapses_ends_training(tmp_path):
+    hook = NonFiniteHook(min_loss_scale=1.0)
+    hook.runner = RUNNERS.build(load(tmp_path))
+    scaler = torch.amp.GradScaler('cpu', init_scale=2.0)
+    scaler.scale(torch.ones(1))
+    hook._check_scale(scaler)
+    scaler.update(0.5)
+    with pytest.raises(ValueError, match='loss scale of mixed precision has fallen to 0.5, below 1, in iteration 1'):
+        hook._check_scale(scaler)
+    assert report(tmp_path, 1)['loss_scale'] == 0.5
+
+
+def test_wrong_options_are_named():
+    with pytest.raises(ValueError, match="'raise' or 'skip', but got 'ignore'"):
+        NonFiniteHook(action='ignore')
