@@ -1,0 +1,45 @@
+import json
+
+import numpy as np
+import pytest
+
+from mlore_mm.tasks import NumbersResult, TaskSet
+
+TASKS = TaskSet(
+    dict(
+        semseg=dict(type='SemSeg', out_channels=3, classes=('wall', 'floor', 'lamp')),
+        human_parts=dict(type='HumanParts'),
+        sal=dict(type='Saliency'),
+        normals=dict(type='SurfaceNormals'),
+        edge=dict(type='Edge'),
+        depth=dict(type='Depth'),
+        flow=dict(type='DenseRegression', out_channels=2),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ('task', 'pred', 'summary'),
+    [
+        ('semseg', [[[2, 0], [2, 2]]], dict(shares=dict(lamp=0.75, wall=0.25))),
+        ('human_parts', [[[1, 1]]], dict(shares=dict(head=1.0))),
+        ('sal', [[[0.25, 0.75]]], dict(min=0.25, mean=0.5, max=0.75, above_half=0.5)),
+        ('edge', [[[0.0, 1.0]]], dict(min=0.0, mean=0.5, max=1.0, above_half=0.5)),
+        ('normals', [[[1, 0]], [[0, 1]], [[0, 0]]], dict(mean=[0.5, 0.5, 0.0])),
+        ('depth', [[[1, 2, 6]]], dict(min=1.0, mean=3.0, max=6.0, median=2.0, unit='m')),
+        ('flow', [[[1, 2]], [[3, 4]]], dict(min=1.0, mean=2.5, max=4.0)),
+    ],
+)
+def test_numbers_of_a_prediction(task, pred, summary):
+    result = TASKS[task].result(np.array(pred, dtype=np.float32))
+    assert (result.task, type(result)) == (task, TASKS[task].result_type)
+    assert json.loads(json.dumps(result.summary())) == summary
+
+
+def test_channels_come_last_where_there_are_several():
+    result = TASKS['flow'].result(np.arange(12).reshape(2, 2, 3))
+    assert isinstance(result, NumbersResult)
+    assert result.values.shape == (2, 3, 2)
+    assert result.values[1, 2].tolist() == [5, 11]
+    assert TASKS['normals'].result(np.zeros((3, 2, 5))).unit.shape == (2, 5, 3)
+    assert TASKS['depth'].result(np.zeros((1, 2, 5))).metres.shape == (2, 5)
