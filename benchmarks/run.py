@@ -10,11 +10,13 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import peak_memory
+import stopwatch
 import torch
 from results import Row, machine_line, markdown, write_into
 from setups import (
@@ -198,6 +200,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--precision', type=names, help='fp32,bf16 (default: fp32 on a CPU, both on a GPU)')
     parser.add_argument('--rounds', type=int, help='counted rounds (default: 5 on a CPU, 20 on a GPU)')
     parser.add_argument('--budget', type=float, default=120, help='seconds per comparison after three rounds')
+    parser.add_argument('--cpu-seconds', action='store_true', help='one thread, its own time: for a busy machine')
     parser.add_argument('--out', metavar='FILE', help='write all values here as JSON')
     parser.add_argument('--markdown', metavar='FILE', help='put the table into this document, as docs/performance.md')
     args = parser.parse_args()
@@ -220,6 +223,9 @@ def main() -> None:
     if args.device.startswith('cuda'):  # fp32 means fp32
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
+    if args.cpu_seconds:
+        torch.set_num_threads(1)
+        stopwatch.CLOCK = time.process_time
     rows, machine = [], machine_line(args.device)
     for row in measure(args):
         rows.append(row)
