@@ -7,7 +7,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),  # gloo where there is no accelerator
 )
-sync_bn = 'torch'  # in distributed training on accelerators; plain batch norm on the CPU and on one device
+sync_bn = 'torch'  # in distributed training; plain batch norm on one device, our own synchronised one on CPUs
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

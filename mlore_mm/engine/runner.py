@@ -20,7 +20,7 @@ from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.engine.loader_workers import start_worker
 from mlore_mm.engine.loading import choose_checkpoint, require_all_weights, weights_only
-from mlore_mm.registry import RUNNERS
+from mlore_mm.registry import MODELS, RUNNERS
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
 from mlore_mm.utils.safe_load import load_checkpoint_file
@@ -43,7 +43,7 @@ class MultiTaskRunner(Runner):
       with all weights or not at all;
     - makes the random numbers of every iteration follow from the seed (:class:`SeedHook`);
     - runs on the CPU, alone or in several processes, without a change to the config: gloo takes the place of NCCL,
-      and batch norms stay plain where ``sync_bn`` cannot work.
+      and batch norms of our own that of PyTorch's synchronised ones, which need an accelerator.
     """
 
     _whole_model = False  # whether weights that a checkpoint lacks are an error
@@ -70,14 +70,13 @@ class MultiTaskRunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
         # mmengine passes a device id, which PyTorch refuses for a model on the CPU, and would convert the batch norms
         # to PyTorch's SyncBatchNorm, which runs on accelerators only.
+        model = revert_sync_batchnorm(model)
         if self.cfg.get('sync_bn'):
-            self.logger.info(
-                f'sync_bn={self.cfg.sync_bn!r} needs an accelerator: batch statistics are taken per process.'
-            )
+            model = MODELS.get('PortableSyncBatchNorm').convert(model)
         if model_wrapper_cfg is not None:
-            return super().wrap_model(dict(model_wrapper_cfg, device_ids=None), revert_sync_batchnorm(model))
+            return super().wrap_model(dict(model_wrapper_cfg, device_ids=None), model)
         return MMDistributedDataParallel(
-            module=revert_sync_batchnorm(model),
+            module=model,
             broadcast_buffers=False,
             find_unused_parameters=self.cfg.get('find_unused_parameters', False),
         )

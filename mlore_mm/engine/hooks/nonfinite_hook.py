@@ -97,8 +97,8 @@ class NonFiniteHook(Hook):
             path = self._write_report(dict(loss_scale=scale))
             raise ValueError(
                 f'The loss scale of mixed precision has fallen to {scale:g}, below {self.min_loss_scale:g}, in '
-                f'iteration {self.runner.iter + 1}: gradients overflow at any scale. See {path}. Train without --amp, or with a '
-                f'smaller learning rate.'
+                f'iteration {self.runner.iter + 1}: gradients overflow at any scale. See {path}. Train without '
+                f'--amp, or with a smaller learning rate.'
             )
 
     # ---- what is done ----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlore_mm.models.losses.reduction import over_whole_batch
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import Task, TaskSet
@@ -24,6 +25,10 @@ class MultiTaskCriterion(nn.Module):
             weighting above does not touch them.
         auxiliary_losses: Name to config of a loss that is called with the router trace.
         log_unweighted: Also return every task's loss before weighting, as ``raw_<task>``.
+        average: What means over valid pixels are taken over in a distributed run. 'process' (as published): the pixels
+            of each process, and then the mean of the processes; a process with few valid pixels weighs as much as one
+            with many. 'batch': the pixels of all processes, so that the result does not depend on their number; the
+            balance loss of the routers is over all samples then, too.
     """
 
     def __init__(
@@ -33,8 +38,12 @@ class MultiTaskCriterion(nn.Module):
         auxiliary_weights: Mapping[str, float] | None = None,
         auxiliary_losses: Mapping[str, dict] | None = None,
         log_unweighted: bool = False,
+        average: str = 'process',
     ) -> None:
         super().__init__()
+        if average not in ('process', 'batch'):
+            raise ValueError(f"average of MultiTaskCriterion is 'process' or 'batch', but got {average!r}.")
+        self.average = average
         self.tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
         self.task_losses = nn.ModuleDict({name: _build_loss(task) for name, task in self.tasks.items()})
         self.weighting = MODELS.build({**(weighting or dict(type='FixedWeighting')), 'tasks': self.tasks})
@@ -52,6 +61,10 @@ class MultiTaskCriterion(nn.Module):
             targets: Labels (B, C, H, W) by task, at least for every task that has logits.
             trace: What the routers recorded in this forward pass, for the auxiliary losses.
         """
+        with over_whole_batch(self.average == 'batch'):
+            return self._weighted(output, targets, trace)
+
+    def _weighted(self, output: MultiTaskOutput, targets: Mapping[str, Tensor], trace) -> dict[str, Tensor]:
         raw = self._losses(output.logits, targets)
         losses = {f'loss_{name}': loss for name, loss in self.weighting(raw).items()}
         for group, logits in output.auxiliary.items():

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import at_valid, masked_mean
+from mlore_mm.models.losses.reduction import at_valid, masked_mean, masked_share
 from mlore_mm.registry import MODELS
 
 
@@ -48,6 +48,6 @@ class BalancedCrossEntropyLoss(nn.Module):
                 f'{logits.shape[1]}. Set out_channels=2 in the task, or use PixelCrossEntropyLoss.'
             )
         loss, ids = _negative_log_likelihood(logits, target, valid)
-        negative_share = masked_mean((ids == 0).float(), valid)
+        negative_share = masked_share(ids == 0, valid)
         weight = torch.where(ids == 0, 1 - negative_share, negative_share)
         return masked_mean(weight * loss, valid)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mlore_mm.models.layers.router_trace import RouterTrace
+from mlore_mm.models.losses.reduction import mean_of_rows
 from mlore_mm.registry import MODELS
 
 
@@ -14,7 +15,7 @@ class LoadBalanceLoss(nn.Module):
     For each layer, v is the mean of the gates over all tasks and samples (N numbers); the layer adds
     (std(v) / mean(v))^2 with the unbiased deviation.
     Source: MLoRE (Yang et al., CVPR 2024), after Shazeer et al., ICLR 2017 (``cv_squared``). As in the published code
-    the mean is over the samples of one process.
+    the mean is over the samples of one process; with ``average='batch'`` of the criterion over those of all.
 
     Args:
         loss_weight: Factor of the returned value. Published: 3e-4 (PASCAL-Context ViT-L), 1e-4 (ViT-B, ViT-S),
@@ -36,7 +37,7 @@ class LoadBalanceLoss(nn.Module):
                 'LoadBalanceLoss found no router record: nothing in the model routes, or the forward pass ran outside '
                 'a router trace. Remove `load_balance` from `auxiliary_losses`, or use a backbone or head with routers.'
             )
-        loads = [torch.cat([r.gates.float() for r in records]).mean(dim=0) for records in trace.by_layer().values()]
+        loads = [mean_of_rows(torch.cat([r.gates.float() for r in records])) for records in trace.by_layer().values()]
         terms = [squared_variation(load) for load in loads]
         return self.loss_weight * torch.stack(terms).sum()
 

@@ -1,0 +1,34 @@
+"""Sums over the processes of a distributed run that gradients pass through."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """The sum of every process's ``x``, the same in all; ``x`` itself in a single process.
+
+    All processes have to call it, in the same order, and to take the backward pass through it if one does. The gradient
+    of each ``x`` is the sum of the gradients of all results, since every result depends on it.
+    """
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return x
+    return _Sum.apply(x)
+
+
+def num_processes() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
