@@ -16,7 +16,7 @@ from tests.shared import REPO
 PAGES = sorted(
     path for pattern in ('README.md', 'docs/*.md', 'configs/*/README.md') for path in REPO.glob(pattern)
 )  # fmt: skip
-FENCE = re.compile(r'^```(\w*)\n(.*?)^```', re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r'^```(?: \{ \.)?(\w*)(?: \})?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r'`((?:\w+=\S+ )*(?:python|bash) (?:tools|demo|docs|benchmarks)/[^`]+)`')
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 OURS = re.compile(r'^(configs|tools|docs|demo|tests|benchmarks|requirements)/[\w./-]+$')
@@ -108,6 +108,7 @@ def python_blocks() -> list:
 @pytest.mark.parametrize(('page', 'block'), python_blocks())
 def test_python_block(page, block):
     included = re.match(r'--8<-- "(.+)"', block)
+    assert included or '8<' not in block, 'a broken inclusion; its fence has to be ``` { .python } for ruff'
     if included:
         block = (REPO / 'docs' / included[1]).read_text(encoding='utf-8')
     for node in ast.walk(ast.parse(block)):
