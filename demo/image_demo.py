@@ -2,7 +2,7 @@
 
 Example:
     python demo/image_demo.py 'photos/*.jpg' configs/mlore/mlore_tiny_synthrooms_nyud.py \
-        work_dirs/quickstart/iter_600.pth --out work_dirs/demo
+        work_dirs/quickstart/iter_500.pth --out work_dirs/demo
 
 INPUT is a picture, a folder, a pattern in quotes, or a URL. In place of the config the name of a model in
 model-index.yml will do.

@@ -2,7 +2,7 @@
 
 Example:
     python demo/video_demo.py walk.mp4 configs/mlore/mlore_tiny_synthrooms_nyud.py \
-        work_dirs/quickstart/iter_600.pth --out work_dirs/demo/walk.mp4
+        work_dirs/quickstart/iter_500.pth --out work_dirs/demo/walk.mp4
 
 INPUT is a video, a URL of one, or the number of a camera. Ctrl-C, or q in the window, ends it and keeps what was
 written.

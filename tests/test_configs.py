@@ -38,9 +38,9 @@ CASES = {
     'mlore_convnext-b_nyud': (dict(arch=dict(depths=[1, 1, 1, 1], channels=[8, 16, 32, 64])), [8, 16, 32, 64]),
     'mlore_r50_nyud': (dict(stem_channels=8, base_channels=8), [32, 64, 128, 256]),
     'mlore_hrnet-w18_pascal': (NARROW_HRNET, [4, 8, 16, 32]),
-    'mlore_tiny_synthrooms_nyud': (dict(), [32, 64, 128, 256]),
-    'mlore_tiny_synthrooms_pascal': (dict(), [32, 64, 128, 256]),
-    'mlore_tiny_camvid': (dict(), [32, 64, 128, 256]),
+    'mlore_tiny_synthrooms_nyud': (dict(), [64, 128, 256]),
+    'mlore_tiny_synthrooms_pascal': (dict(), [64, 128, 256]),
+    'mlore_tiny_camvid': (dict(), [64, 128, 256]),
 }
 
 

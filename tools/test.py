@@ -1,7 +1,7 @@
 """Test a checkpoint: the table of metrics, and on request pictures and raw predictions.
 
 Example:
-    python tools/test.py configs/mlore/mlore_tiny_synthrooms_nyud.py work_dirs/quickstart/iter_600.pth \
+    python tools/test.py configs/mlore/mlore_tiny_synthrooms_nyud.py work_dirs/quickstart/iter_500.pth \
         --show-dir work_dirs/panels
 """
 

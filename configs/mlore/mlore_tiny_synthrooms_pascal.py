@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/schedules/adam_40k.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 600
+max_iters = 500
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=max_iters + 1, by_epoch=False)]

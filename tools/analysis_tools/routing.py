@@ -2,7 +2,7 @@
 
 Example:
     python tools/analysis_tools/routing.py configs/mlore/mlore_tiny_synthrooms_nyud.py \
-        work_dirs/quickstart/iter_600.pth --out work_dirs/quickstart/routing
+        work_dirs/quickstart/iter_500.pth --out work_dirs/quickstart/routing
 
 It runs a data set and draws, for each MoE layer, tasks x experts heat maps of the mean gate and of how often an expert
 is chosen, the load of the experts, and the experts that tasks have in common; the numbers are in routing.json. With

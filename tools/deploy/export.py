@@ -1,7 +1,7 @@
 """Write a trained model to one file that runs without mlore_mm, and compare the file with the model.
 
 Example:
-    python tools/deploy/export.py configs/mlore/mlore_tiny_synthrooms_nyud.py work_dirs/quickstart/iter_600.pth \
+    python tools/deploy/export.py configs/mlore/mlore_tiny_synthrooms_nyud.py work_dirs/quickstart/iter_500.pth \
         --format onnx --out work_dirs/quickstart/model.onnx
 
 The file takes RGB pixels in 0..255 and returns a map per task. It carries the tasks, their classes and palettes, and

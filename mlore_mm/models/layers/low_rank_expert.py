@@ -9,6 +9,10 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 
+# Multiplications per sample above which leaving out experts gains more than single samples and copied weights cost.
+CHOOSING_PAYS_FROM = 3e8
+
+
 def _check_rank(name: str, rank: int, embed_dims: int) -> None:
     if not 0 < rank < embed_dims:
         raise ValueError(
@@ -93,12 +97,18 @@ class LowRankExpertBank(BaseModule):
     def forward(self, u: Tensor, gates: Tensor) -> Tensor:
         """Sum over experts of gate times expert: u (B, C, H, W), gates (B, N), to (B, C, H, W).
 
-        On the CPU only the chosen experts' channels are computed, sample by sample. On other devices their number would
-        have to be known to the host, which is a synchronisation, so all are computed and the gates zero the rest.
+        On the CPU only the chosen experts' channels are computed, sample by sample, unless the maps are small. On other
+        devices their number would have to be known to the host, which is a synchronisation, so all are computed and the
+        gates zero the rest.
         """
-        if u.device.type == 'cpu' and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+        if self._choosing_pays(u):
             return torch.stack([self._chosen_only(u[i : i + 1], gates[i]) for i in range(len(u))])
         return self.all_experts(u, gates)
+
+    def _choosing_pays(self, u: Tensor) -> bool:
+        if u.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return False
+        return self.reduce.weight.numel() * u.shape[-2] * u.shape[-1] > CHOOSING_PAYS_FROM
 
     def _chosen_only(self, u: Tensor, gates: Tensor) -> Tensor:
         """One sample: u (1, C, H, W), gates (N), to (C, H, W)."""
