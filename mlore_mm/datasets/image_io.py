@@ -7,6 +7,7 @@ that does not decode is a ``ValueError`` that names the file.
 
 import io
 import os
+import struct
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ _PNG_END = b'IEND\xaeB`\x82'
 _JPEG_START, _JPEG_END = b'\xff\xd8\xff', b'\xff\xd9'
 _PNG_BIT_DEPTH, _PNG_COLOUR_TYPE = 24, 25  # byte offsets in the IHDR chunk
 _GREY, _PALETTE = 0, 3
+# 268 million; a PNG of some kilobytes can claim to have more and fill the memory. Long and thin images are no problem.
+MAX_PIXELS = 2**28
 
 
 def read_image(path: str) -> np.ndarray:
@@ -60,6 +63,10 @@ def _read_bytes(path: str) -> bytes:
         raise ValueError(f'Cannot read {path}: {error.strerror or error}.') from error
     if not data:
         raise ValueError(f'{path} is empty (0 bytes). Copy or download it again.')
+    if data.startswith(_PNG_SIGNATURE) and len(data) >= 24:
+        width, height = struct.unpack('>II', data[16:24])
+        if width * height > MAX_PIXELS:
+            raise ValueError(f'{path} claims {width} x {height} pixels, more than the {MAX_PIXELS} that are decoded.')
     return data
 
 

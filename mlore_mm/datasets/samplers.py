@@ -17,8 +17,8 @@ class ResumableSampler(Sampler):
 
     The sample at position p of the stream, and the seed of its augmentation, follow from the seed of the training and
     from p alone. So training goes on after an interruption as if there had been none, and the number of processes and
-    of loader workers does not matter: process r of n takes positions r, r + n, r + 2n and so on, and a batch of 4 in one
-    process holds the same augmented samples as batches of 2 in two.
+    of loader workers does not matter: process r of n takes positions r, r + n, r + 2n and so on, and a batch of 4 in
+    one process holds the same augmented samples as batches of 2 in two.
 
     Differs: with mmengine's ``InfiniteSampler`` the order goes on as well, but augmentation starts again from the seed
     of the worker, so a resumed training sees other crops.

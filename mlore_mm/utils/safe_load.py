@@ -1,6 +1,7 @@
 """Reads checkpoints without running what they may contain."""
 
 import re
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -30,6 +31,8 @@ def load_checkpoint_file(path: str | Path) -> dict:
     is_url = '://' in str(path)
     if not is_url and not Path(path).is_file():
         raise ValueError(f'There is no checkpoint {path}. Training writes them to its work folder as iter_*.pth.')
+    if not is_url:
+        _refuse_compressed(path)
     try:
         if is_url:
             checkpoint = torch.hub.load_state_dict_from_url(str(path), map_location='cpu', weights_only=True)
@@ -41,6 +44,16 @@ def load_checkpoint_file(path: str | Path) -> dict:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f'{path} cannot be read as a checkpoint: {reason}. Copy or download it again.') from error
     return _with_state_dict(checkpoint, path)
+
+
+def _refuse_compressed(path: str | Path) -> None:
+    """PyTorch stores plainly; a compressed file can be a thousand times its size in memory."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    if packed:
+        raise ValueError(f"{path} was not read: '{packed[0]}' in it is compressed, which torch.save does not do.")
 
 
 def refusal(path: str | Path, error: UnpicklingError) -> str:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.io
 
+from mlore_mm.datasets.image_io import MAX_PIXELS
 from mlore_mm.datasets.label_readers.base import LabelReader
 from mlore_mm.datasets.label_readers.numeric import VectorReader
 from mlore_mm.datasets.pascal_classes import HUMAN_PARTS, NORMALS_CLASSES, PERSON
@@ -155,6 +156,7 @@ def load_mat(path: str, variable: str) -> np.ndarray:
             major, _ = scipy.io.matlab.matfile_version(file)
             if major != 1:
                 raise ValueError('it is not in MATLAB 5 format; save it with `-v7` or `-v6`')
+            _refuse_huge(file)
             content = scipy.io.loadmat(file, variable_names=[variable])
     except OSError as error:
         raise ValueError(f'Cannot read {path}: {error.strerror or error}.') from error
@@ -163,6 +165,14 @@ def load_mat(path: str, variable: str) -> np.ndarray:
     if variable not in content:
         raise ValueError(f'{path} has no variable `{variable}`; it holds {_variables(path)}.')
     return content[variable]
+
+
+def _refuse_huge(file) -> None:
+    """Variables are compressed: some kilobytes may stand for gigabytes. Only the headers are read here."""
+    for name, shape, _ in scipy.io.whosmat(file):
+        if np.prod(shape, dtype=float) > MAX_PIXELS:
+            raise ValueError(f'`{name}` claims the shape {shape}, more than the {MAX_PIXELS} numbers that are read')
+    file.seek(0)
 
 
 def _variables(path: str) -> list[str]:

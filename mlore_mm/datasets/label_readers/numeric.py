@@ -76,7 +76,7 @@ class NpyReader(LabelReader):
     def read(self, path: str) -> np.ndarray:
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, MemoryError) as error:  # a header may claim any size
             raise ValueError(f'{path} cannot be read as a .npy array of numbers: {error}') from error
         if not isinstance(values, np.ndarray):
             raise ValueError(f'{path} is an archive of arrays (.npz), expected one array (.npy).')
