@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
 
@@ -103,6 +104,12 @@ class CountingPool:
             return count()
         except Exception as error:
             self.close()
+            if isinstance(error, BrokenProcessPool):
+                raise RuntimeError(
+                    f"The worker processes of the boundary score ended while image '{name}' was counted. A script that "
+                    f"evaluates needs `if __name__ == '__main__':` around what it does, since workers import it again; "
+                    f'or set workers=0 in the metric of the task. Else the machine may be out of memory.'
+                ) from error
             kind = ValueError if isinstance(error, ValueError | OSError) else RuntimeError
             raise kind(f"Boundary counts of image '{name}' failed: {error}") from error
 
