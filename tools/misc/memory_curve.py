@@ -62,7 +62,7 @@ def main() -> None:
         print(f'iteration {iteration:5d}: {own:8.1f} MB, workers {workers:8.1f} MB')
     own, workers = hook.slopes()
     print(f'Slope of the second half: {own:+.2f} MB per 100 iterations, workers {workers:+.2f} MB')
-    sys.exit(max(own, workers) > args.limit)
+    sys.exit(int(max(own, workers) > args.limit))
 
 
 if __name__ == '__main__':
