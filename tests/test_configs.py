@@ -74,7 +74,8 @@ def test_one_training_step_reaches_every_parameter(model):
     loss, log = model.parse_losses(model(**batch, mode='loss'))
     loss.backward()
 
-    assert {f'loss_{name}' for name in model.tasks} <= set(log) and loss.isfinite()
+    assert {f'loss_{name}' for name in model.tasks} <= set(log)
+    assert loss.isfinite()
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
@@ -86,4 +87,5 @@ def test_predictions_have_the_size_of_the_image(model, size):
     with torch.no_grad():
         sample = model(**model.data_preprocessor(batch, False), mode='predict')[0]
     for name in model.tasks:
-        assert sample.pred.get(name).shape[-2:] == size and sample.pred.get(name).isfinite().all()
+        assert sample.pred.get(name).shape[-2:] == size
+        assert sample.pred.get(name).isfinite().all()

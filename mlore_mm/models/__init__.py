@@ -1,9 +1,9 @@
 """Networks and their losses."""
 
-from .backbones import *  # noqa: F401,F403
+from .backbones import *  # noqa: F403
 from .data_preprocessor import MultiTaskDataPreprocessor
-from .decode_heads import *  # noqa: F401,F403
-from .losses import *  # noqa: F401,F403
+from .decode_heads import *  # noqa: F403
+from .losses import *  # noqa: F403
 from .multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from .output import MultiTaskOutput
 from .tta import MultiTaskTTAModel

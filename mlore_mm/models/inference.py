@@ -34,7 +34,7 @@ def slide_inference(
 def windows(size: Sequence[int], crop_size: Sequence[int], stride: Sequence[int]) -> Iterator[tuple[slice, slice]]:
     """Row and column slices that cover the image; the last ones are moved back inside."""
     starts = []
-    for length, crop, step in zip(size, crop_size, stride):
+    for length, crop, step in zip(size, crop_size, stride, strict=True):
         if not 0 < step <= crop:
             raise ValueError(f'Sliding windows need 0 < stride <= crop_size, but got {stride} and {crop_size}.')
         last = max(length - crop, 0)
@@ -42,5 +42,3 @@ def windows(size: Sequence[int], crop_size: Sequence[int], stride: Sequence[int]
     for top in starts[0]:
         for left in starts[1]:
             yield slice(top, top + crop_size[0]), slice(left, left + crop_size[1])
-
-

@@ -152,18 +152,21 @@ class MultiTaskEncoderDecoder(BaseModel):
     def predict(self, inputs: Tensor, data_samples: Sequence | None = None, tasks: Sequence[str] | None = None) -> list:
         """Data samples with ``pred`` at the original size of each image."""
         samples = data_samples or [MultiTaskDataSample() for _ in inputs]
-        scores = self.predict_scores(inputs, samples, tasks)
-        for sample, maps in zip(samples, scores):
-            sample.pred = PixelData(**{name: self.tasks[name].finalize(x) for name, x in maps.items()})
+        for sample, maps in zip(samples, self._read(inputs, samples, tasks, 'decode'), strict=True):
+            sample.pred = PixelData(**maps)
         return samples
 
     def predict_scores(self, inputs: Tensor, data_samples: Sequence, tasks: Sequence[str] | None = None) -> list[dict]:
         """Per image the scores (C_t, H, W) of each task, in the original image's frame: padding, flip, scale undone."""
+        return self._read(inputs, data_samples, tasks, 'activate')
+
+    def _read(self, inputs: Tensor, samples: Sequence, tasks: Sequence[str] | None, method: str) -> list[dict]:
+        """Per image and task what the task's ``method`` makes of the logits, in the original image's frame."""
         tasks = self._names(tasks, self.eval_tasks)
         logits = self.inference(inputs, tasks)
         return [
-            {name: self._to_original(name, logits[name][i], sample) for name in tasks}
-            for i, sample in enumerate(data_samples)
+            {name: self._to_original(name, logits[name][i], sample, method) for name in tasks}
+            for i, sample in enumerate(samples)
         ]
 
     def inference(self, inputs: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
@@ -192,7 +195,7 @@ class MultiTaskEncoderDecoder(BaseModel):
             targets.append(F.pad(target, pad, value=self.tasks[name].ignore_value) if any(pad) else target)
         return torch.stack(targets)
 
-    def _to_original(self, name: str, logits: Tensor, sample) -> Tensor:
+    def _to_original(self, name: str, logits: Tensor, sample, method: str) -> Tensor:
         task = self.tasks[name]
         left, right, top, bottom = sample.get('padding', (0, 0, 0, 0))
         logits = logits[:, top : logits.shape[-2] - bottom, left : logits.shape[-1] - right]
@@ -202,7 +205,7 @@ class MultiTaskEncoderDecoder(BaseModel):
             logits = task.hflip_values(logits.flip(-1), channel_axis=-3)
         scale = sample.get('scale_factor', (1.0, 1.0))
         logits = _resize(logits[None], sample.get('ori_shape', logits.shape[-2:]))[0]
-        return task.rescale_values(task.activate(logits), 1 / ((scale[0] * scale[1]) ** 0.5))
+        return task.rescale_values(getattr(task, method)(logits), 1 / ((scale[0] * scale[1]) ** 0.5))
 
 
 def _resize(x: Tensor, size) -> Tensor:

@@ -21,13 +21,13 @@ class MultiTaskTTAModel(BaseTTAModel):
     def test_step(self, data: dict) -> list:
         """``data`` holds a list per image over the augmentations, as mmcv's ``TestTimeAug`` packs it."""
         model = bare_model(self.module)
-        views = [dict(zip(data, values)) for values in zip(*(data[key] for key in data))]
+        views = [dict(zip(data, values, strict=True)) for values in zip(*data.values(), strict=True)]
         scores, samples = [], None
         for view in views:
             view = model.data_preprocessor(view, False)
             samples = samples or view['data_samples']
             scores.append(model.predict_scores(view['inputs'], view['data_samples']))
-        return self.merge_preds(list(zip(samples, zip(*scores))))
+        return self.merge_preds(list(zip(samples, zip(*scores, strict=True), strict=True)))
 
     def merge_preds(self, data_samples_list: list) -> list:
         """Pairs of a data sample and its views' scores to samples with ``pred``."""

@@ -201,8 +201,8 @@ def _adapt_checkpoint(module: PlainViT, state: dict, prefix: str, *unused) -> No
         class_position, side = torch.zeros_like(stored[:, :1]), int(positions**0.5)
     else:
         raise ValueError(
-            f"'{key}' has {positions} positions, which is not a square grid (with or without a class position). Convert "
-            'the checkpoint with tools/model_converters/vit2mm.py --grid H W.'
+            f"'{key}' has {positions} positions, which is not a square grid (with or without a class position). "
+            'Convert the checkpoint with tools/model_converters/vit2mm.py --grid H W.'
         )
     grid = module.grid if stored.shape[1] == patches else (side, side)
     if grid != module.grid:

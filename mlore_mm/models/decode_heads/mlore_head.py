@@ -94,7 +94,7 @@ class MLoREDecodeHead(MultiTaskHead):
         """Levels (B, C_l, h_l, w_l), shared or per task, to logits (B, C_t, scale*h, scale*w) per task."""
         tasks = self.active_tasks(tasks)
         projected = self._project(feats, tasks)
-        decoded = [self._run_stage(stage, x, tasks) for stage, x in zip(self.stages, projected)]
+        decoded = [self._run_stage(stage, x, tasks) for stage, x in zip(self.stages, projected, strict=True)]
         logits = {}
         for i, task in enumerate(tasks):
             fused = self.fusion([stage[i] for stage in decoded], task)
@@ -110,9 +110,9 @@ class MLoREDecodeHead(MultiTaskHead):
         """Each stage's features at D channels on one grid: (1, B, D, h, w) shared, or (T, B, D, h, w)."""
         if isinstance(feats, Mapping):
             per_task = [self._project_levels(feats[task]) for task in tasks]
-            return [torch.stack(levels) for levels in zip(*per_task)]
+            return [torch.stack(levels) for levels in zip(*per_task, strict=True)]
         return [x[None] for x in self._project_levels(feats)]
 
     def _project_levels(self, feats: Sequence[Tensor]) -> list[Tensor]:
         levels = self.select(feats)
-        return self.to_reference([conv(x) for conv, x in zip(self.project, levels)])
+        return self.to_reference([conv(x) for conv, x in zip(self.project, levels, strict=True)])

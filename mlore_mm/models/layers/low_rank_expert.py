@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-
 # Multiplications per sample above which leaving out experts gains more than single samples and copied weights cost.
 CHOOSING_PAYS_FROM = 3e8
 
@@ -130,8 +129,9 @@ class LowRankExpertBank(BaseModule):
 
     def kernels(self) -> tuple[Tensor, Tensor]:
         """Every expert as a full convolution: kernels (N, C, C*9) and biases (N, C)."""
-        kernels = [m @ w.flatten(1) for m, w in zip(self._split(self.expand, 1), self._split(self.reduce.weight, 0))]
-        biases = [m @ b for m, b in zip(self._split(self.expand, 1), self._split(self.reduce.bias, 0))]
+        expand, weights = self._split(self.expand, 1), self._split(self.reduce.weight, 0)
+        kernels = [m @ w.flatten(1) for m, w in zip(expand, weights, strict=True)]
+        biases = [m @ b for m, b in zip(expand, self._split(self.reduce.bias, 0), strict=True)]
         return torch.stack(kernels), torch.stack(biases) + self.expand_bias
 
     def expert(self, index: int, u: Tensor) -> Tensor:

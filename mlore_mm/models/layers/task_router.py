@@ -15,8 +15,8 @@ class TaskRouter(BaseModule):
     """One router per task, all tasks computed together.
 
     Each sees the features twice: ``channel`` summarises what is in the image (per-pixel MLP, mean over pixels),
-    ``pixel`` where it is (one learned weight per pixel of the grid, shared by the channels). Computed in the weights' precision, that is in
-    fp32 under AMP.
+    ``pixel`` where it is (one learned weight per pixel of the grid, shared by the channels). Computed in the weights'
+    precision, that is in fp32 under AMP.
 
     Source: MLoRE (Yang et al., CVPR 2024), Sec. 3.2.
 
