@@ -1,5 +1,7 @@
 _base_ = './mlore_vitl_pascal.py'
-_checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segmenter/vit_base_p16_384_20220308-96dfe169.pth'
+_checkpoint = (
+    'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segmenter/vit_base_p16_384_20220308-96dfe169.pth'
+)
 
 tasks = dict(edge=dict(loss=dict(pos_weight=0.95)))
 model = dict(
