@@ -50,7 +50,7 @@ def load_models(args: argparse.Namespace) -> dict[str, MultiTaskInferencer]:
     """Title to model, the first one chosen."""
     models = {}
     for config, checkpoint in args.model or [(str(QUICKSTART[0]), quickstart_checkpoint())]:
-        title = f'{Path(config).stem}, {Path(checkpoint).name}'
+        title = f'{Path(config).stem}, {Path(checkpoint).stem}'
         models[title if title not in models else f'{title} ({len(models) + 1})'] = MultiTaskInferencer(
             config, checkpoint, device=args.device, show_progress=False
         )
@@ -106,7 +106,7 @@ def build_blocks(gr, page: PhotoPage):
         gr.Markdown(f'# {TITLE}')
         with gr.Row():
             with gr.Column(scale=1, min_width=340):
-                photo = gr.File(label=f'Photo, up to {page.max_bytes / 1e6:g} MB', elem_id='photo', height=140)
+                photo = gr.File(label=f'Photo, up to {page.max_bytes / 2**20:.3g} MB', elem_id='photo', height=140)
                 model = gr.Dropdown(titles, value=titles[0], label='Model and checkpoint')
                 tasks = gr.CheckboxGroup(page.tasks(titles[0]), value=page.tasks(titles[0]), label='Tasks')
                 run = gr.Button('Run', variant='primary', elem_id='run')
@@ -160,7 +160,7 @@ def main() -> None:
     args = parse_args()
     with user_errors():
         gr = import_gradio()
-        page = PhotoPage(load_models(args), int(args.max_megabytes * 1e6), int(args.max_megapixels * 1e6))
+        page = PhotoPage(load_models(args), int(args.max_megabytes * 2**20), int(args.max_megapixels * 1e6))
         app = build_app(gr, page, args)
     import uvicorn  # comes with Gradio
 

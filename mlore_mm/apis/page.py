@@ -59,7 +59,9 @@ class PhotoPage:
     def _checked(self, data: bytes, name: str) -> bytes:
         """The same bytes, unless the header already says that decoding them would be too much."""
         if len(data) > self.max_bytes:
-            raise PhotoError(f'{name} has {len(data) / 1e6:.1f} MB, and this page takes {self.max_bytes / 1e6:g} MB.')
+            raise PhotoError(
+                f'{name} has {len(data) / 2**20:.3g} MB, and this page takes {self.max_bytes / 2**20:.3g} MB.'
+            )
         try:
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size

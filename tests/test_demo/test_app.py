@@ -42,7 +42,7 @@ def url(tmp_path_factory):
         )
     address = f'http://127.0.0.1:{port}'
     try:
-        Browser.wait(lambda: server.poll() is not None or urllib.request.urlopen(address).status, 'the page')
+        Browser.wait(lambda: server.poll() is not None or urllib.request.urlopen(address).status, 'the page', 300)
         assert server.poll() is None, (folder / 'log').read_text()
         yield address
     finally:
@@ -132,5 +132,5 @@ def test_unusable_files_get_a_readable_message(browser, tmp_path, name, write, m
 def test_files_above_the_limit_are_refused(browser, tmp_path):
     (tmp_path / 'huge.png').write_bytes(bytes(3_000_000))
     upload(browser, tmp_path / 'huge.png')
-    browser.wait(lambda: 'exceeds' in browser.text() or 'this page takes' in browser.text(), 'the refusal', 20)
+    browser.wait(lambda: 'exceed the maximum' in browser.text(), 'the refusal', 40)
     assert not any(word in browser.text() for word in ('Traceback', '/tmp', str(REPO)))
