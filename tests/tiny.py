@@ -34,8 +34,8 @@ test_pipeline = [
 model = dict(
     backbone=dict(stem_channels=8, base_channels=8),
     decode_head=dict(
-        in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3], reference_level=1, embed_dims=8, ranks=[2, 4, 6], task_rank=2,
-        top_k=2, grid=(4, 6)))
+        in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3], reference_level=1, embed_dims=8,
+        ranks=[2, 4, 6], task_rank=2, top_k=2, grid=(4, 6)))
 val_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
     dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
