@@ -105,7 +105,7 @@ def build_blocks(gr, page: PhotoPage):
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as blocks:
         gr.Markdown(f'# {TITLE}')
         with gr.Row():
-            with gr.Column(scale=1, min_width=340):
+            with gr.Column(scale=1, min_width=370):
                 photo = gr.File(label=f'Photo, up to {page.max_bytes / 2**20:.3g} MB', elem_id='photo', height=140)
                 model = gr.Dropdown(titles, value=titles[0], label='Model and checkpoint')
                 tasks = gr.CheckboxGroup(page.tasks(titles[0]), value=page.tasks(titles[0]), label='Tasks')
