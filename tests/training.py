@@ -109,7 +109,8 @@ def train(config: str, work_dir: str, kill: tuple | None = None, resume: bool = 
     hangs = process.exitcode is None
     process.kill()
     assert not hangs, 'training hangs'
-    return process.exitcode
+    # 255 is multiprocessing's word for an end that it could not learn more about, seen on a crowded machine.
+    return -signal.SIGKILL if kill and process.exitcode == 255 else process.exitcode
 
 
 def _train(config: str, work_dir: str, kill: tuple | None, resume: bool, options: dict) -> None:
