@@ -32,7 +32,8 @@ class MLoREDecodeHead(MultiTaskHead):
         gate: More options of :class:`TopKGate`, such as ``dict(noise='none')``.
         detach_generic: See :class:`MLoREBlock`.
         with_cp: In training, compute cheap, large parts twice instead of keeping them: a third of the memory.
-        deploy: Build the folded form that :meth:`switch_to_deploy` leaves behind, to load its weights.
+        deploy: Build the folded form that :meth:`switch_to_deploy` leaves behind, to load its weights: True with
+            precomputed kernels, 'factors' without.
         scale: Upsampling before the last layers; 4 brings stride 16 to stride 4.
         in_index: Levels taken from the backbone.
         reference_level: Which of them sets the grid; levels of other strides are resized to it.
@@ -52,7 +53,7 @@ class MLoREDecodeHead(MultiTaskHead):
         gate: Mapping | None = None,
         detach_generic: bool = True,
         with_cp: bool = True,
-        deploy: bool = False,
+        deploy: bool | str = False,
         scale: int = 4,
         in_index: Sequence[int] | None = None,
         reference_level: int = 0,
@@ -78,8 +79,10 @@ class MLoREDecodeHead(MultiTaskHead):
             {name: PredictionHead(embed_dims, task.out_channels, scale, with_cp) for name, task in self.tasks.items()}
         )
 
+        if deploy not in (True, False, 'factors'):
+            raise ValueError(f"deploy is True, False or 'factors', but got {deploy!r}.")
         if deploy:
-            self.switch_to_deploy()
+            self.switch_to_deploy(precompute=deploy != 'factors')
 
     def switch_to_deploy(self, precompute: bool = True) -> None:
         """Fold every block, in place; see :meth:`MLoREBlock.switch_to_deploy`."""

@@ -70,12 +70,12 @@ class FoldedMixture(nn.Module):
                 # Channels last is the faster layout of one image's convolution, the copies included.
                 image = u[t, b][None].contiguous(memory_format=torch.channels_last)
                 out[t, b] = F.conv2d(image, kernel[t, b], padding=1)[0]
-        scale, bias = self.scale_b[index][:, None, :, None, None], bias[..., None, None]
+        scale, bias = _rows(self.scale_b, index)[:, None, :, None, None], bias[..., None, None]
         return torch.addcmul(bias.to(u.dtype), out, scale.to(u.dtype))
 
     def merge(self, gates: Tensor, m: Tensor, index: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Kernels (T, B, D, D*9) before the scale b, and biases (T, B, D) after it."""
-        scale_a, scale_b = self.scale_a[index][:, None], self.scale_b[index][:, None]
+        scale_a, scale_b = _rows(self.scale_a, index)[:, None], _rows(self.scale_b, index)[:, None]
         d = self.generic_kernel.shape[0]
         if self.precomputed:
             kernel = (gates.flatten(0, 1) @ self.kernels).view(*gates.shape[:2], d, -1)
@@ -84,8 +84,13 @@ class FoldedMixture(nn.Module):
         kernel = torch.addcmul(self.generic_kernel, kernel, scale_a[..., None])
         for t, task in enumerate(index):
             kernel[t].addcmul_(self.task_kernel[task], m[t, :, None, None])
-        bias = scale_a * (gates @ self.biases) + m[..., None] * self.task_bias[index][:, None]
-        return kernel, scale_b * bias + self.shift[index][:, None]
+        bias = scale_a * (gates @ self.biases) + m[..., None] * _rows(self.task_bias, index)[:, None]
+        return kernel, scale_b * bias + _rows(self.shift, index)[:, None]
+
+
+def _rows(tensor: Tensor, index: Sequence[int]) -> Tensor:
+    """``tensor[index]`` without sending the index to the device, which would be a synchronisation."""
+    return tensor if list(index) == list(range(len(tensor))) else torch.stack([tensor[i] for i in index])
 
 
 def _norm_as_affine(norms: TaskModules, tasks: Sequence[str]) -> tuple[Tensor, Tensor]:
