@@ -1,10 +1,13 @@
-"""Every test starts from the same seeds and leaves the other cores to the other workers."""
+"""Every test starts from the same seeds, without the last one's leftovers, on one core."""
 
 import random
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 torch.set_num_threads(1)
 
@@ -14,3 +17,11 @@ def _seed():
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  (mmcv's transforms draw from the global generator)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers():
+    """mmengine keeps the scope, the visualizer and the message hub of a run for the next one in the same process."""
+    yield
+    for manager in (DefaultScope, MessageHub, Visualizer, *Visualizer.__subclasses__()):
+        manager._instance_dict.clear()

@@ -7,7 +7,8 @@ task_names = ['semseg', 'depth']
 model = dict(
     backbone=dict(_delete_=True, type='StridedConvNet', widths=(16, 32, 64, 128)),
     decode_head=dict(
-        in_channels=[16, 32, 64, 128],  # channels of the levels, in their order
+        in_index=[0, 1, 2, 3],
+        in_channels=[16, 32, 64, 128],  # channels of these levels, in their order
         reference_level=1,  # decode on the grid of the second level, stride 8
         grid=(16, 20),  # that grid at the training size, 128x160 / 8
     ),
