@@ -12,10 +12,15 @@ def train(folder, leak=0):
     hook, kept = MemoryHook(interval=5), []
     runner = RUNNERS.build(load(folder, **{'train_cfg.max_iters': 150, 'train_cfg.val_interval': 999}))
     runner.register_hook(hook)
-    if leak:  # fresh pages: what earlier tests freed could take an ordinary object without the process growing
-        runner.model.register_forward_hook(
-            lambda *args: kept.append(mmap.mmap(-1, leak)) or kept[-1].write(b'1' * leak)
-        )
+
+    def keep(
+        *unused,
+    ):  # fresh pages: what earlier tests freed could take an ordinary object without the process growing
+        kept.append(mmap.mmap(-1, leak))
+        kept[-1].write(b'1' * leak)
+
+    if leak:
+        runner.model.register_forward_hook(keep)
     runner.train()
     return hook.slopes()[0]
 
