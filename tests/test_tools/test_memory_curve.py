@@ -16,7 +16,7 @@ def train(folder, leak=0):
     def keep(
         *unused,
     ):  # fresh pages: what earlier tests freed could take an ordinary object without the process growing
-        kept.append(mmap.mmap(-1, leak))
+        kept.append(mmap.mmap(-1, leak, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         kept[-1].write(b'1' * leak)
 
     if leak:
