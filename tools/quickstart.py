@@ -13,6 +13,7 @@ import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
 from mlore_mm.apis import evaluate_model, evaluate_trivial, load_config, train_model
@@ -60,6 +61,7 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
     """All steps; the summary, and the tasks that do not clear their bar."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))  # the loader's workers want the other cores
     work, data = Path(args.work_dir), Path(args.data_dir + ('_short' if args.short else ''))
     say('1/4 making rooms')
     recipe = Recipe(args.layout, train=16, val=4) if args.short else Recipe(args.layout)
