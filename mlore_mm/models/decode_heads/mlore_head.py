@@ -31,7 +31,7 @@ class MLoREDecodeHead(MultiTaskHead):
         grid: (h, w) of the decoder's feature map at the training size, for the routers' pixel weights.
         gate: More options of :class:`TopKGate`, such as ``dict(noise='none')``.
         detach_generic: See :class:`MLoREBlock`.
-        with_cp: In training, compute cheap, large parts twice instead of keeping them: a third of the memory.
+        with_cp: In training, compute cheap, large parts twice instead of keeping them for the backward pass.
         deploy: Build the folded form that :meth:`switch_to_deploy` leaves behind, to load its weights: True with
             precomputed kernels, 'factors' without.
         scale: Upsampling before the last layers; 4 brings stride 16 to stride 4.

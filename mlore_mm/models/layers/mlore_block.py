@@ -14,8 +14,6 @@ from mlore_mm.models.layers.router_trace import record_routing
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
 from mlore_mm.models.layers.task_router import TaskRouter
 
-FORMS = ('auto', 'wide', 'folded')
-
 
 class MLoREBlock(BaseModule):
     """Mixture of low-rank experts with a generic path, for T tasks at once.
@@ -26,7 +24,8 @@ class MLoREBlock(BaseModule):
 
     Everything between ``u`` and the GELU can be computed in two forms with equal results. The wide form runs the parts
     side by side; batch statistics and gradients need it. The folded form merges them into one convolution per sample
-    and task; it is taken in evaluation without gradients where it is cheaper. ``form`` overrides the choice.
+    and task; it is taken in evaluation without gradients where it is cheaper. The attribute ``form``, 'auto', 'wide' or
+    'folded', overrides the choice.
 
     Source: MLoRE (Yang et al., CVPR 2024), Sec. 3 and Fig. 3.
 
