@@ -24,8 +24,17 @@ CASES = {
 }
 
 
+@pytest.fixture(params=['in one batch', 'by sample'])
+def path(request, monkeypatch):
+    """The way in which a CPU computes small maps, and the one for large maps."""
+    if request.param == 'by sample':
+        monkeypatch.setattr('mlore_mm.models.layers.mlore_block.CHOOSING_PAYS_FROM', 0)
+        monkeypatch.setattr('mlore_mm.models.layers.winograd.FEWEST_CHANNELS', 0)
+        monkeypatch.setattr('mlore_mm.models.layers.winograd.FEWEST_PIXELS', 0)
+
+
 @pytest.fixture(params=CASES, ids=CASES)
-def pair(request):
+def pair(request, path):
     """The model, the same with a literal decoder, and a batch of three."""
     case = CASES[request.param]
     model = build_mlore(**case)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlore_mm.models.layers.task_modules import TaskModules
+from mlore_mm.models.layers.winograd import Conv, convs3x3
 
 if TYPE_CHECKING:
     from mlore_mm.models.layers.mlore_block import MLoREBlock
@@ -63,15 +63,10 @@ class FoldedMixture(nn.Module):
         index = [self.tasks.index(task) for task in tasks]
         kernel, bias = self.merge(gates, m, index)
         d = u.shape[2]
-        kernel = kernel.view(*kernel.shape[:3], d, 3, 3).to(u.dtype)
-        out = torch.empty_like(u)
-        for t in range(u.shape[0]):
-            for b in range(u.shape[1]):
-                # Channels last is the faster layout of one image's convolution, the copies included.
-                image = u[t, b][None].contiguous(memory_format=torch.channels_last)
-                out[t, b] = F.conv2d(image, kernel[t, b], padding=1)[0]
+        kernels = kernel.view(-1, d, d, 3, 3).to(u.dtype).unbind()
+        out = convs3x3(u.flatten(0, 1), kernels, [Conv(s, s) for s in range(len(kernels))])
         scale, bias = _rows(self.scale_b, index)[:, None, :, None, None], bias[..., None, None]
-        return torch.addcmul(bias.to(u.dtype), out, scale.to(u.dtype))
+        return torch.addcmul(bias.to(u.dtype), torch.stack(out).view_as(u), scale.to(u.dtype))
 
     def merge(self, gates: Tensor, m: Tensor, index: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Kernels (T, B, D, D*9) before the scale b, and biases (T, B, D) after it."""

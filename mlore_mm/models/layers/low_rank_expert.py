@@ -8,9 +8,6 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-# Multiplications per sample above which leaving out experts gains more than single samples and copied weights cost.
-CHOOSING_PAYS_FROM = 3e8
-
 
 def _check_rank(name: str, rank: int, embed_dims: int) -> None:
     if not 0 < rank < embed_dims:
@@ -43,8 +40,10 @@ class LowRankExpert(BaseModule):
     def forward(self, x: Tensor, factor: Tensor | None = None) -> Tensor:
         """``factor`` (B) scales the output; it is applied in the bottleneck, where the map is small."""
         reduced = self.reduce(x)
-        if factor is None:
-            return self.expand(reduced)
+        return self.expand(reduced) if factor is None else self.expand_scaled(reduced, factor)
+
+    def expand_scaled(self, reduced: Tensor, factor: Tensor) -> Tensor:
+        """The rest of :meth:`forward`: (B, rank, H, W) and a factor (B) to (B, C, H, W)."""
         factor = factor.to(reduced.dtype)
         out = F.conv2d(reduced * factor[:, None, None, None], self.expand.weight)
         return out + (factor[:, None] * self.expand.bias.to(reduced.dtype))[..., None, None]
@@ -96,36 +95,28 @@ class LowRankExpertBank(BaseModule):
     def forward(self, u: Tensor, gates: Tensor) -> Tensor:
         """Sum over experts of gate times expert: u (B, C, H, W), gates (B, N), to (B, C, H, W).
 
-        On the CPU only the chosen experts' channels are computed, sample by sample, unless the maps are small. On other
-        devices their number would have to be known to the host, which is a synchronisation, so all are computed and the
-        gates zero the rest.
+        All experts are computed and the gates put out the rest, so that no shape depends on the data.
         """
-        if self._choosing_pays(u):
-            return torch.stack([self._chosen_only(u[i : i + 1], gates[i]) for i in range(len(u))])
-        return self.all_experts(u, gates)
-
-    def _choosing_pays(self, u: Tensor) -> bool:
-        if u.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return False
-        return self.reduce.weight.numel() * u.shape[-2] * u.shape[-1] > CHOOSING_PAYS_FROM
-
-    def _chosen_only(self, u: Tensor, gates: Tensor) -> Tensor:
-        """One sample: u (1, C, H, W), gates (N), to (C, H, W)."""
-        gates = gates.to(u.dtype)
-        channels = gates.detach()[self.owner].nonzero()[:, 0]
-        reduced = F.conv2d(u, self.reduce.weight[channels], self.reduce.bias[channels], padding=1)[0]
-        expand = self.expand[:, channels] * gates[self.owner[channels]]
-        bias = gates @ self.expand_bias
-        return torch.addmm(bias[:, None], expand, reduced.flatten(1)).view(u.shape[1:])
-
-    def all_experts(self, u: Tensor, gates: Tensor) -> Tensor:
-        """The same with every expert computed, without any shape that depends on the data."""
         reduced = self.reduce(u)
         gates = gates.to(reduced.dtype)
         # Gates go into the matrix and not onto the map: C x R numbers per sample instead of R x H x W.
         expand = self.expand.to(reduced.dtype) * gates[:, None, self.owner]
         bias = gates @ self.expand_bias.to(reduced.dtype)
         return torch.baddbmm(bias[..., None], expand, reduced.flatten(2)).unflatten(2, u.shape[2:])
+
+    def chosen_channels(self, gates: Tensor) -> Tensor:
+        """Bottleneck channels (K) of the experts with a gate, from the gates (N) of one sample."""
+        return gates.detach()[self.owner].nonzero()[:, 0]
+
+    def expand_chosen(self, reduced: Tensor, gates: Tensor, channels: Tensor) -> Tensor:
+        """The rest of :meth:`forward` for one sample, whose chosen channels (K, H, W) have been convolved without bias.
+
+        Gates are (N), the result is (C, H, W).
+        """
+        gates = gates.to(reduced.dtype)
+        expand = self.expand[:, channels].to(reduced.dtype) * gates[self.owner[channels]]
+        bias = expand @ self.reduce.bias[channels].to(reduced.dtype) + gates @ self.expand_bias.to(reduced.dtype)
+        return torch.addmm(bias[:, None], expand, reduced.flatten(1)).unflatten(1, reduced.shape[1:])
 
     def kernels(self) -> tuple[Tensor, Tensor]:
         """Every expert as a full convolution: kernels (N, C, C*9) and biases (N, C)."""

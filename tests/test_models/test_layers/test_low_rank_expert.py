@@ -34,9 +34,16 @@ def test_bank_is_the_gated_sum_of_its_experts(bank):
     x, gates = torch.randn(2, 8, 5, 4, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
     wanted = sum(gates[:, i, None, None, None] * bank.expert(i, x) for i in range(3))
     assert_close(bank(x, gates), wanted)
-    assert_close(bank.all_experts(x, gates), wanted)
-    some = gates * torch.tensor([[1, 0, 1], [0, 0, 1]])
-    assert_close(bank(x, some), bank.all_experts(x, some))
+
+
+def test_chosen_channels_are_enough(bank):
+    x, gates = torch.randn(2, 8, 5, 4, dtype=torch.float64), torch.tensor([[0.3, 0.0, -1.2], [0.0, 0.0, 0.7]]).double()
+    wanted = bank(x, gates)
+    for i, (image, gate) in enumerate(zip(x, gates, strict=True)):
+        channels = bank.chosen_channels(gate)
+        assert channels.tolist() == [[0, 1, 2, 4, 5, 6, 7], [4, 5, 6, 7]][i]
+        reduced = F.conv2d(image[None], bank.reduce.weight[channels], padding=1)[0]
+        assert_close(bank.expand_chosen(reduced, gate, channels), wanted[i])
 
 
 def test_kernels_of_single_experts(bank):
