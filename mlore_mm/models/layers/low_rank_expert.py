@@ -97,12 +97,15 @@ class LowRankExpertBank(BaseModule):
 
         All experts are computed and the gates put out the rest, so that no shape depends on the data.
         """
-        reduced = self.reduce(u)
+        return self.expand_gated(self.reduce(u), gates)
+
+    def expand_gated(self, reduced: Tensor, gates: Tensor) -> Tensor:
+        """The rest of :meth:`forward`: the bottlenecks (B, R, H, W) and gates (B, N) to (B, C, H, W)."""
         gates = gates.to(reduced.dtype)
         # Gates go into the matrix and not onto the map: C x R numbers per sample instead of R x H x W.
         expand = self.expand.to(reduced.dtype) * gates[:, None, self.owner]
         bias = gates @ self.expand_bias.to(reduced.dtype)
-        return torch.baddbmm(bias[..., None], expand, reduced.flatten(2)).unflatten(2, u.shape[2:])
+        return torch.baddbmm(bias[..., None], expand, reduced.flatten(2)).unflatten(2, reduced.shape[2:])
 
     def chosen_channels(self, gates: Tensor) -> Tensor:
         """Bottleneck channels (K) of the experts with a gate, from the gates (N) of one sample."""

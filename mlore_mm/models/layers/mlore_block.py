@@ -13,10 +13,7 @@ from mlore_mm.models.layers.recompute import recompute
 from mlore_mm.models.layers.router_trace import record_routing
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
 from mlore_mm.models.layers.task_router import TaskRouter
-from mlore_mm.models.layers.winograd import Conv, convs3x3
-
-# Multiplications per sample above which leaving out experts pays on a CPU.
-CHOOSING_PAYS_FROM = 3e8
+from mlore_mm.models.layers.wide_mixture import all_experts, choosing_pays, chosen_experts
 
 
 class MLoREBlock(BaseModule):
@@ -43,7 +40,8 @@ class MLoREBlock(BaseModule):
         name: Layer name in routing records.
         detach_generic: The gradient of the generic path reaches its own weights only, as in the published code; False
             lets it reach the features as well.
-        with_cp: In training, keep less for the backward pass and compute norm, GELU and last convolution twice.
+        with_cp: In training, keep only the maps of the 3x3 convolutions for the backward pass, and compute what follows
+            them twice.
     """
 
     def __init__(
@@ -81,56 +79,20 @@ class MLoREBlock(BaseModule):
             return self.conv_out(F.gelu(self.deployed(u, routing.gates, m, tasks)), tasks)
         if self._folds(u):
             return self.conv_out(F.gelu(self.folded(u, routing.gates, m, tasks)), tasks)
-        mixed = self.mixture(u, routing.gates, m, tasks)
+        return self._wide(u, routing.gates, m, tasks)
+
+    def _wide(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
+        parts = chosen_experts if choosing_pays(u, self) else all_experts
+        maps, combine = parts(self, u, gates, m, tasks)
+
+        def finish(*maps: Tensor) -> Tensor:
+            experts, rest = combine(*maps)
+            y = self.norm.each(tasks, self.norm_experts.each(tasks, experts) + rest)
+            return self.conv_out(F.gelu(y), tasks)
+
         if self.with_cp and self.training:
-            return recompute(lambda y: self._finish(y, tasks), mixed, norms=self.norm)
-        return self._finish(mixed, tasks)
-
-    def mixture(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
-        """Experts, task expert and generic path side by side: u (T, B, D, h, w), gates (T, B, N), m (T, B)."""
-        parts = self._by_sample if self._choosing_pays(u) else self._all_experts
-        experts, rest = parts(u, gates, m, tasks)
-        return torch.stack([self.norm_experts[task](experts[i]) + rest[i] for i, task in enumerate(tasks)])
-
-    def _all_experts(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Shared experts, and the sum of task expert and generic path, both (T, B, D, h, w); samples in one batch."""
-        batch = u.flatten(0, 1)
-        experts = self.experts(batch, gates.flatten(0, 1)).unflatten(0, u.shape[:2])
-        generic = self.generic_conv(batch.detach() if self.detach_generic else batch).unflatten(0, u.shape[:2])
-        special = [self.task_expert[task](u[i], m[i]) for i, task in enumerate(tasks)]
-        return experts, torch.stack(special) + generic
-
-    def _by_sample(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The same with the chosen experts only, one sample after the other; all convolutions of a sample together."""
-        batch, gates, m = u.flatten(0, 1), gates.flatten(0, 1), m.flatten()
-        special = [self.task_expert[task] for task in tasks for _ in range(u.shape[1])]
-        channels = [self.experts.chosen_channels(gate) for gate in gates]
-        weights = [self.experts.reduce.weight, self.generic_conv.weight]
-        weights += [self.task_expert[task].reduce.weight for task in tasks]
-        convs = [
-            (Conv(s, 0, channels[s]), Conv(s, 1, detached=self.detach_generic), Conv(s, 2 + s // u.shape[1]))
-            for s in range(len(batch))
-        ]
-        maps = convs3x3(batch, weights, [conv for three in convs for conv in three])
-        experts, rest = [], []
-        for s, (chosen, generic, own) in enumerate(zip(maps[::3], maps[1::3], maps[2::3], strict=True)):
-            experts.append(self.experts.expand_chosen(chosen, gates[s], channels[s]))
-            own = own + special[s].reduce.bias.to(own.dtype)[:, None, None]
-            rest.append(special[s].expand_scaled(own[None], m[s : s + 1])[0] + generic)
-        rest = torch.stack(rest) + self.generic_conv.bias.to(u.dtype)[:, None, None]
-        return torch.stack(experts).unflatten(0, u.shape[:2]), rest.unflatten(0, u.shape[:2])
-
-    def _choosing_pays(self, u: Tensor) -> bool:
-        """Whether leaving out experts gains more than single samples and copied weights cost; on the CPU, large maps.
-
-        On other devices the number of chosen channels would have to be known to the host, a synchronisation.
-        """
-        if u.device.type != 'cpu' or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return False
-        return self.experts.reduce.weight.numel() * u.shape[-2] * u.shape[-1] > CHOOSING_PAYS_FROM
-
-    def _finish(self, y: Tensor, tasks: Sequence[str]) -> Tensor:
-        return self.conv_out(F.gelu(self.norm.each(tasks, y)), tasks)
+            return recompute(finish, *maps, norms=(self.norm_experts, self.norm))
+        return finish(*maps)
 
     def folded(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
         """Norm of the mixture in evaluation mode as one 3x3 convolution per sample and task, without gradients."""
@@ -139,7 +101,7 @@ class MLoREBlock(BaseModule):
     def _folds(self, u: Tensor) -> bool:
         if self.training or torch.is_grad_enabled() or self.form == 'wide':
             return False
-        return self.form == 'folded' or self.folding_pays(u.shape[-2] * u.shape[-1], self._choosing_pays(u))
+        return self.form == 'folded' or self.folding_pays(u.shape[-2] * u.shape[-1], choosing_pays(u, self))
 
     def folding_pays(self, pixels: int, by_sample: bool = False) -> bool:
         """Whether merging kernels (a cost per sample) is made good by the cheaper convolution (a gain per pixel).

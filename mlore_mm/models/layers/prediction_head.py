@@ -29,7 +29,7 @@ class PredictionHead(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.with_cp and self.training:
-            return recompute(self._predict, x, norms=self.norm)
+            return recompute(self._predict, x, norms=(self.norm,))
         return self._predict(x)
 
     def _predict(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Activation checkpointing for parts that hold batch norms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(function: Callable, *inputs: Tensor, norms: nn.Module | None = None):
+def recompute(function: Callable, *inputs: Tensor, norms: Sequence[nn.Module] = ()):
     """``function(*inputs)``, of which only the inputs are kept for the backward pass; it runs a second time there.
 
     Results and running statistics are those of a single pass: the batch norms in ``norms`` do not count the second one.
@@ -17,7 +17,7 @@ def recompute(function: Callable, *inputs: Tensor, norms: nn.Module | None = Non
     """
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*inputs)
-    frozen = [] if norms is None else [m for m in norms.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    frozen = [m for norm in norms for m in norm.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     return checkpoint(
         function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _StatisticsKept(frozen))
     )
