@@ -34,6 +34,11 @@ class Row:
     ratio: float | None = None
     note: str = ''
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a second measurement of the same thing replaces."""
+        return self.section, self.case, self.name
+
     def cells(self) -> tuple[str, ...]:
         ratio = '' if self.ratio is None else f'{self.ratio:.2f} x'
         return self.case, self.name, f'{self.value:.4g} {self.unit}'.strip(), ratio, self.note

@@ -186,6 +186,14 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
         yield from input_pipeline()
 
 
+def read_rows(path: str) -> dict[tuple, Row]:
+    """Rows of an earlier run by their key; none where there is no file yet."""
+    if not Path(path).exists():
+        return {}
+    rows = [Row(**values) for values in json.loads(Path(path).read_text())['rows']]
+    return {row.key: row for row in rows}
+
+
 def parse_args() -> argparse.Namespace:
     def names(text: str) -> list[str]:
         return [name.strip() for name in text.split(',')]
@@ -202,10 +210,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--budget', type=float, default=120, help='seconds per comparison after three rounds')
     parser.add_argument('--cpu-seconds', action='store_true', help='one thread, its own time: for a busy machine')
     parser.add_argument('--out', metavar='FILE', help='write all values here as JSON')
+    parser.add_argument('--add', action='store_true', help='keep what --out holds already and is not measured again')
     parser.add_argument('--markdown', metavar='FILE', help='put the table into this document, as docs/performance.md')
     args = parser.parse_args()
     if set(args.only or ()) - set(SECTIONS):
         parser.error(f'--only takes {", ".join(SECTIONS)}')
+    if args.add and not args.out:
+        parser.error('--add needs --out')
     on_gpu = args.device.startswith('cuda')
     args.only = sorted(args.only or (QUICK if args.quick else SECTIONS), key=SECTIONS.index)
     args.configs = args.configs or (['PASCAL ViT-L'] if args.quick else list(CONFIGS))
@@ -226,13 +237,15 @@ def main() -> None:
     if args.cpu_seconds:
         torch.set_num_threads(1)
         stopwatch.CLOCK = time.process_time
-    rows, machine = [], machine_line(args.device)
+    machine = machine_line(args.device) + ('; CPU time of one thread' if args.cpu_seconds else '')
+    rows = read_rows(args.out) if args.add else {}
     for row in measure(args):
-        rows.append(row)
+        rows[row.key] = row
         print(f'{row.section}: {"  ".join(row.cells())}', flush=True)
         if args.out:  # again after every row: a run that is cut short leaves what it has
-            Path(args.out).write_text(json.dumps(dict(machine=machine, rows=[asdict(row) for row in rows]), indent=1))
-    table = markdown(rows, machine_line(args.device))
+            values = [asdict(row) for row in rows.values()]
+            Path(args.out).write_text(json.dumps(dict(machine=machine, rows=values), indent=1))
+    table = markdown(rows.values(), machine)
     print(f'\n{table}')
     if args.markdown:
         write_into(Path(args.markdown), table)

@@ -9,12 +9,15 @@ that of a training step beyond weights and gradients.
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import peak_memory
+import stopwatch
+import torch
 from results import machine_line
 from setups import CONFIGS, build_model, decoder_forms, decoder_step, forward_only, make_features, read_config
 from stopwatch import interleaved
@@ -142,6 +145,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--inference-only', action='store_true')
+    parser.add_argument('--cpu-seconds', action='store_true', help='one thread, its own time: for a busy machine')
     parser.add_argument('--out', metavar='DIR', default='work_dirs/scaling', help='default: %(default)s')
     args = parser.parse_args()
     args.axes = args.axes or ['tasks', 'experts', 'rank', 'size']
@@ -150,13 +154,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.cpu_seconds:
+        torch.set_num_threads(1)
+        stopwatch.CLOCK = time.process_time
     measured, out = [], Path(args.out)
     for point in points(args.config, args.axes):
         measure(point, args)
         measured.append(point)
         print(point, flush=True)
     out.mkdir(parents=True, exist_ok=True)
-    machine = machine_line(args.device)
+    machine = machine_line(args.device) + ('; CPU time of one thread' if args.cpu_seconds else '')
     (out / 'scaling.md').write_text(f'Decoder of {args.config}, batch 1, fp32. {machine}\n\n{table(measured)}')
     (out / 'scaling.json').write_text(json.dumps(dict(machine=machine, points=[vars(p) for p in measured]), indent=1))
     plot(measured, out / 'scaling.png', f'Decoder of {args.config}, batch 1, fp32')
