@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
 from mlore_mm.models.decode_heads import MLoREDecodeHead
@@ -37,14 +36,3 @@ def run_in_parts(model: MultiTaskEncoderDecoder, images: Tensor, tasks: Sequence
     for i, task in enumerate(tasks):
         fused = run('fusion', head.fusion, [stage[i] for stage in stages], task)
         run('heads', head.heads[task], fused)
-
-
-class OutputOnly(torch.nn.Module):
-    """A decoder that returns the logits of the given tasks as a plain list: for tracers, timers and exporters."""
-
-    def __init__(self, head: torch.nn.Module, tasks: Sequence[str] | None = None) -> None:
-        super().__init__()
-        self.head, self.tasks = head, tasks
-
-    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        return list(self.head(feats, self.tasks).logits.values())
