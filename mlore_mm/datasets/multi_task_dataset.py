@@ -81,6 +81,7 @@ class MultiTaskDataset(BaseDataset):
         self.tasks = TaskSet(metainfo['tasks'])
         self.img_suffixes = _as_tuple(img_suffix or self.IMG_SUFFIX)
         self.readers = {name: _build_readers(config) for name, config in self._label_configs(labels or {}).items()}
+        self._warn_of_unlabelled(labels or {})
         self.missing_labels, self.on_error = missing_labels, on_error
         self.num_skipped = 0
         super().__init__(
@@ -123,6 +124,17 @@ class MultiTaskDataset(BaseDataset):
         self._check_found(samples, img_dir)
         return samples
 
+    def _warn_of_unlabelled(self, labels: Mapping) -> None:
+        """An entry of None says that there are no labels; no entry at all is more often forgotten."""
+        forgotten = [name for name in self.tasks if name not in labels and name not in self.LABELS]
+        if forgotten:
+            print_log(
+                f'No labels are configured for {", ".join(forgotten)}, so nothing is learned or scored there. Add an '
+                f'entry to `labels` of the data set, or leave the task out with `task_names`.',
+                'current',
+                logging.WARNING,
+            )
+
     def _read_ids(self, img_dir: str) -> list[str]:
         if not self.ann_file:
             return list_folder(img_dir, self.img_suffixes)
@@ -156,7 +168,7 @@ class MultiTaskDataset(BaseDataset):
             if lost and self.missing_labels == 'raise':
                 raise ValueError(
                     f"{len(lost)} of {len(samples)} labels of task '{task}' are missing, expected {wanted}: "
-                    f"{name_some(lost)}. Leave the task out with `task_names` or give missing_labels='ignore'."
+                    f"{name_some(lost)}. Leave the task out with `task_names`, or set missing_labels='ignore' there."
                 )
             if len(lost) == len(samples):
                 print_log(f"No image has a label for task '{task}'; looked for {wanted}.", 'current', logging.WARNING)

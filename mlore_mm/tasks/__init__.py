@@ -1,7 +1,7 @@
 """What labels mean: one file per kind of task. Where labels are stored is the business of ``mlore_mm.datasets``."""
 
 from .base import Task
-from .bind import bind_tasks
+from .bind import bind_tasks, leaf_datasets
 from .boundary import Edge
 from .class_map import ClassMap, HumanParts, SemSeg
 from .normals import SurfaceNormals
@@ -29,4 +29,5 @@ __all__ = [
     'TaskSet',
     'bind_tasks',
     'check_task_names',
+    'leaf_datasets',
 ]

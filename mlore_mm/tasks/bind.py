@@ -1,6 +1,7 @@
 """Hands the final task definitions of a config to everything that needs them."""
 
 from copy import deepcopy
+from difflib import get_close_matches
 
 from mmengine.config import Config
 
@@ -22,7 +23,7 @@ def bind_tasks(cfg: Config) -> Config:
     - ``eval_tasks``: names to predict and evaluate, all but ``aux_tasks`` by default.
 
     Raises:
-        ValueError: An unknown task name, or a config that has no ``tasks``.
+        ValueError: An unknown task name, a misspelt one in the ``labels`` of a data set, or a config without ``tasks``.
     """
     if not cfg.get('tasks'):
         raise ValueError(
@@ -38,7 +39,8 @@ def bind_tasks(cfg: Config) -> Config:
 
     _bind_model(cfg, tasks, aux, evaluated)
     for split in _SPLITS:
-        for dataset in _datasets(cfg.get(f'{split}_dataloader')):
+        for dataset in leaf_datasets(cfg.get(f'{split}_dataloader')):
+            _check_label_names(dataset.get('labels') or {}, plain, split)
             dataset['metainfo'] = {**dataset.get('metainfo', {}), 'tasks': deepcopy(tasks)}
         _bind_evaluator(cfg.get(f'{split}_evaluator'), tasks, evaluated)
     return cfg
@@ -54,7 +56,7 @@ def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list) -> None:
     model['test_cfg'] = {**(model.get('test_cfg') or {}), 'tasks': list(evaluated)}
 
 
-def _datasets(loader):
+def leaf_datasets(loader):
     """Every leaf data set of a dataloader config, through wrappers such as RepeatDataset and ConcatDataset."""
     pending = [loader.get('dataset')] if loader else []
     while pending:
@@ -66,6 +68,18 @@ def _datasets(loader):
             pending.extend(inner)
         else:
             yield dataset
+
+
+def _check_label_names(labels, tasks: dict, split: str) -> None:
+    """A misspelt entry would leave its task without labels. Entries of tasks that were taken out do no harm."""
+    unlabelled = [name for name in tasks if name not in labels]
+    for entry in labels:
+        meant = [] if entry in tasks else get_close_matches(entry, unlabelled, n=1, cutoff=0.75)
+        if meant:
+            raise ValueError(
+                f"`labels` of the {split} data set has an entry '{entry}', but `tasks` defines no such task. "
+                f"Did you mean '{meant[0]}'?"
+            )
 
 
 def _bind_evaluator(evaluator, tasks: dict, evaluated: list) -> None:

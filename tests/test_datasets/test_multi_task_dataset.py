@@ -150,6 +150,14 @@ def test_a_task_without_any_label_is_warned_about(tmp_path, log):
     assert re.search(r"No image has a label for task 'depth'; looked for .*dpeth/\*.npy", log.text)
 
 
+def test_a_task_that_labels_do_not_mention_is_warned_about(tmp_path, log):
+    root = write_archive(tmp_path)
+    build(root, labels=dict(LABELS, depth=None))
+    assert 'No labels are configured' not in log.text
+    build(root, labels={name: reader for name, reader in LABELS.items() if name != 'depth'})
+    assert 'No labels are configured for depth, so nothing is learned' in log.text
+
+
 def test_a_broken_sample_stops_or_is_replaced_by_the_next_one(tmp_path, log):
     write_archive(tmp_path)
     (tmp_path / 'images/b.png').write_bytes((tmp_path / 'images/b.png').read_bytes()[:-40])

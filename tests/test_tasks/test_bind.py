@@ -84,6 +84,14 @@ def test_mistakes_are_named():
             bind_tasks(config(**{key: ['flow']}))
 
 
+def test_a_misspelt_entry_of_labels_is_named():
+    labels = dict(semseg=None, dpeth=None, flow=None)
+    with pytest.raises(ValueError, match="the val data set has an entry 'dpeth'.*Did you mean 'depth'"):
+        bind_tasks(config(val_dataloader=dict(dataset=dict(type='MultiTaskDataset', labels=labels))))
+    labels = dict(semseg=None, depth=None, edge=None, edges=None, flow=None)  # leftovers of other tasks do no harm
+    bind_tasks(config(val_dataloader=dict(dataset=dict(type='MultiTaskDataset', labels=labels))))
+
+
 def test_configs_without_model_or_data_are_fine():
     cfg = bind_tasks(Config(dict(tasks=dict(depth=dict(type='Depth')))))
     assert list(cfg) == ['tasks']

@@ -20,7 +20,8 @@ class IdMapReader(LabelReader):
 
     Args:
         offset: Added to every id; -1 where the file counts from 1.
-        ignore: Values of the file that mark pixels without a label, before ``offset``.
+        ignore: Values of the file that mark pixels without a label, before ``offset``. 255 is always one of them,
+            unless ``id_map`` names it.
         id_map: Value in the file to id, for files that are numbered otherwise. Values it does not name are errors
             unless they are in ``ignore``. Replaces ``offset``.
     """
@@ -37,6 +38,8 @@ class IdMapReader(LabelReader):
         values = np.arange(2**16) if id_map is None else np.array(list(id_map), dtype=np.int64)
         ids = values + offset if id_map is None else np.array(list(id_map.values()), dtype=np.int64)
         known = (ids >= 0) & (ids < IGNORE)
+        ignore = (*ignore, *(() if id_map is not None and IGNORE in values else (IGNORE,)))
+        self.no_label = ignore[0] if ignore else IGNORE
         self.table, self.unknown = np.zeros(2**16, dtype=np.uint8), np.ones(2**16, dtype=np.uint8)
         self.table[values[known]] = ids[known]
         self.table[list(ignore)] = IGNORE
@@ -58,6 +61,7 @@ class IdMapReader(LabelReader):
         back = np.zeros(256, dtype=np.uint8)
         known = np.flatnonzero(self.unknown[:256] == 0)
         back[self.table[known]] = known
+        back[IGNORE] = self.no_label  # several values may stand for it: the first that was named
         return back[ids]
 
 
@@ -96,13 +100,13 @@ class LabelBoundaryReader(LabelReader):
     Both sides of a change are marked, so lines are two pixels wide.
 
     Args:
-        ignore: Values of the file that mark pixels without a label.
+        ignore: Values of the file that mark pixels without a label, beside 255.
         thin_lines: Thin the lines to one pixel, as the boundary score wants them.
     """
 
     def __init__(self, *args, ignore: Sequence[int] = (IGNORE,), thin_lines: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.ignore, self.thin_lines = tuple(ignore), thin_lines
+        self.ignore, self.thin_lines = (*ignore, IGNORE), thin_lines
 
     def read(self, path: str) -> np.ndarray:
         edge = label_boundaries(read_ids(path), self.ignore)

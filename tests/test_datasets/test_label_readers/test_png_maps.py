@@ -18,6 +18,14 @@ def test_ids_are_shifted_and_ignored(tmp_path):
     assert_array_equal(label, [[255, 0], [39, 255]])
 
 
+def test_255_is_no_label_whatever_else_is_ignored(tmp_path):
+    path = ids(tmp_path, [[1, 1, 11, 2, 2, 255]])
+    assert_array_equal(IdMapReader('x', ignore=(11,)).read(path), [[1, 1, 255, 2, 2, 255]])
+    assert_array_equal(LabelBoundaryReader('x', ignore=(11,)).read(path), [[0, 0, 255, 0, 0, 255]])
+    reader = IdMapReader('x', id_map={255: 3}, ignore=(0,))
+    assert_array_equal(reader.read(ids(tmp_path, [[255, 0]])), [[3, 255]])
+
+
 def test_ids_are_renumbered_by_a_map(tmp_path):
     reader = IdMapReader('labels', id_map={7: 0, 300: 1}, ignore=(65535,))
     assert_array_equal(reader.read(ids(tmp_path, [[7, 300, 65535]], np.uint16)), [[0, 1, 255]])
@@ -76,4 +84,5 @@ def test_what_is_encoded_reads_back(tmp_path):
     mask = np.array([[0, 1], [1, 0]], dtype=np.uint8)
     assert_array_equal(MaskReader('x').read(ids(tmp_path, MaskReader.encode(mask))), mask)
     reader, label = IdMapReader('x', offset=-1, ignore=(0,)), np.array([[0, 39], [255, 7]], dtype=np.uint8)
+    assert_array_equal(reader.encode(label), [[1, 40], [0, 8]])
     assert_array_equal(reader.read(ids(tmp_path, reader.encode(label))), label)
