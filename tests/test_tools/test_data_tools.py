@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.shared import REPO
+from tests.test_datasets.archives import LABELS, TASKS, write_archive
 
 
 def run(monkeypatch, tool, *args) -> int:
@@ -51,3 +52,23 @@ def test_a_wrong_root_is_an_error_without_a_traceback(monkeypatch, capsys, tmp_p
     options = ('--dataset', 'nyud') if tool == 'check_dataset.py' else ()
     assert run(monkeypatch, tool, tmp_path / 'none', *options) == 1
     assert 'does not exist' in capsys.readouterr().err
+
+
+def test_the_data_of_a_config_is_checked(monkeypatch, capsys, tmp_path):
+    write_archive(tmp_path / 'data')
+    dataset = dict(type='MultiTaskDataset', data_root=str(tmp_path / 'data'), labels=LABELS, img_suffix='.png')
+    loader = dict(dataset=dataset)
+    config = tmp_path / 'mine.py'
+    config.write_text(f'tasks = {TASKS}\ntrain_dataloader = {loader}\nval_dataloader = {loader}\n')
+    assert run(monkeypatch, 'check_dataset.py', config, '--workers', 0) == 0
+    out = capsys.readouterr().out
+    assert 'train: 3 images, labels: semseg 3, depth 3, normals 3' in out
+    assert '6 samples checked (train 3, val 3), 0 problems.' in out
+    (tmp_path / 'data/labels/b.png').write_bytes(b'')
+    assert run(monkeypatch, 'check_dataset.py', config, '--workers', 0, '--splits', 'val') == 1
+    assert 'problem: ' in capsys.readouterr().out
+
+
+def test_a_folder_needs_the_name_of_its_layout(monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, 'check_dataset.py', tmp_path) == 2
+    assert 'give its config' in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""Look at every file that a config names, before training does."""
+
+import os
+from collections.abc import Iterator
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader, Dataset
+
+from mlore_mm.datasets.multi_task_dataset import MultiTaskDataset
+from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label
+from mlore_mm.registry import DATASETS
+from mlore_mm.tasks import bind_tasks, leaf_datasets
+
+
+def open_datasets(cfg: Config, split: str) -> list[MultiTaskDataset]:
+    """The data sets of a split ('train', 'val' or 'test') without their pipelines, through wrappers around them.
+
+    Raises:
+        ValueError: The config has no such split, or a folder, list or image is missing.
+    """
+    loader = bind_tasks(cfg).get(f'{split}_dataloader')
+    if not loader:
+        raise ValueError(f'The config {cfg.filename or ""} has no {split}_dataloader.')
+    init_default_scope(cfg.get('default_scope', 'mlore_mm'))
+    return [_open(config) for config in leaf_datasets(loader)]
+
+
+def _open(config: dict) -> MultiTaskDataset:
+    """Missing labels do not stop it, since ``check_dataset`` lists them."""
+    dataset = DATASETS.build(dict(config, pipeline=[], lazy_init=True))
+    wanted, dataset.missing_labels = dataset.missing_labels, 'ignore'
+    dataset.full_init()
+    dataset.missing_labels = wanted
+    return dataset
+
+
+def count_labels(dataset: MultiTaskDataset) -> dict[str, int]:
+    """For how many samples each task has a label file."""
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    return {task: sum(info['label_files'][task] is not None for info in infos) for task in dataset.tasks}
+
+
+def check_dataset(dataset: MultiTaskDataset, workers: int = 2) -> Iterator[list[str]]:
+    """The problems of each sample in order, one message per file: unreadable, of another size, values without meaning.
+
+    A missing label is a problem where the config says ``missing_labels='raise'``.
+    """
+    yield from DataLoader(_Problems(dataset), batch_size=None, num_workers=min(workers, len(dataset)))
+
+
+class _Problems(Dataset):
+    def __init__(self, dataset: MultiTaskDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> list[str]:
+        info = self.dataset.get_data_info(index)
+        image = os.fspath(info['img_path'])
+        try:
+            size = LoadMultiTaskImage()(dict(img_path=image))['ori_shape']
+        except ValueError as error:
+            return [str(error)]  # nothing to compare the labels with
+        problems = []
+        for name, task in self.dataset.tasks.items():
+            if info['label_files'][name] is None:
+                problems += self._missing(name, info['sample_id'])
+                continue
+            reader, paths = info['label_files'][name]
+            try:
+                label = reader.read(*paths)
+                if label is not None:
+                    check_label(label, task, size, paths[0], image)
+            except ValueError as error:
+                problems.append(str(error))
+        return problems
+
+    def _missing(self, task: str, sample_id: str) -> list[str]:
+        readers = self.dataset.readers[task]
+        if self.dataset.missing_labels != 'raise' or not readers:
+            return []
+        wanted = ' or '.join(' + '.join(reader.paths(self.dataset.data_root, sample_id)) for reader in readers)
+        return [f"No label of task '{task}': expected {wanted}."]

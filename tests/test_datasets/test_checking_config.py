@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mlore_mm.datasets.checking_config import check_dataset, count_labels, open_datasets
+from tests.test_datasets.archives import LABELS, TASKS, write_archive, write_image
+
+
+def config(root, **changes):
+    dataset = dict(type='MultiTaskDataset', data_root=str(root), labels=LABELS, img_suffix='.png', **changes)
+    wrapped = dict(type='RepeatDataset', times=5, dataset=dict(dataset, pipeline=[dict(type='NoSuchTransform')]))
+    return Config(dict(tasks=TASKS, train_dataloader=dict(dataset=wrapped)))
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_every_problem_is_listed_once(tmp_path, workers):
+    write_archive(tmp_path)
+    write_image(tmp_path / 'labels/a.png', np.full((12, 16), 7, dtype=np.uint8))
+    write_image(tmp_path / 'normals/b.png', np.zeros((11, 16, 3), dtype=np.uint8))
+    (tmp_path / 'depth/b.npy').unlink()
+    (tmp_path / 'images/c.png').write_bytes(b'')
+    (dataset,) = open_datasets(config(tmp_path, missing_labels='raise'), 'train')
+    assert count_labels(dataset) == dict(semseg=3, depth=2, normals=3)
+    first, second, third = check_dataset(dataset, workers)
+    assert first == [
+        f"Label of task 'semseg' in {tmp_path}/labels/a.png: class ids 0 to 4 or 255 (ignore) expected, found [7]."
+    ]
+    assert second[0] == f"No label of task 'depth': expected {tmp_path}/depth/b.npy."
+    assert 'normals/b.png is 11x16 (HxW), but its image' in second[1]
+    assert len(second) == 2
+    assert len(third) == 1
+    assert 'images/c.png is empty' in third[0]
+
+
+def test_labels_may_be_missing_where_the_config_says_so(tmp_path):
+    write_archive(tmp_path)
+    (tmp_path / 'depth/b.npy').unlink()
+    (dataset,) = open_datasets(config(tmp_path), 'train')
+    assert list(check_dataset(dataset, 0)) == [[], [], []]
+
+
+def test_a_config_without_the_split_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match='has no val_dataloader'):
+        open_datasets(config(tmp_path), 'val')
