@@ -70,6 +70,12 @@ def set_local_rank(local_rank: int) -> None:
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
 
 
+def _message(error: Exception) -> str:
+    """What was said where it was raised; PyTorch puts the traceback of a loader's worker before it."""
+    text, name = str(error), type(error).__name__
+    return text.rsplit(f'\n{name}: ', 1)[-1].rstrip() if text.startswith(f'Caught {name} in ') else text
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
     """End the program with the message alone where the user gave something wrong, which our code says by ValueError.
@@ -81,5 +87,5 @@ def user_errors() -> Iterator[None]:
     except (ValueError, FileNotFoundError) as error:
         if os.environ.get(TRACEBACK_SWITCH):
             raise
-        print(f'\nerror: {error}\n({TRACEBACK_SWITCH}=1 shows where it was raised)', file=sys.stderr)
+        print(f'\nerror: {_message(error)}\n({TRACEBACK_SWITCH}=1 shows where it was raised)', file=sys.stderr)
         sys.exit(1)
