@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.apis.photo_pipeline import PhotoPipeline
+from mlore_mm.apis.photo_pipeline import PhotoPipeline, training_size
 from mlore_mm.tasks import check_task_names
 from mlore_mm.version import __version__
 
@@ -160,9 +160,9 @@ def read_metadata(path: str | Path, kind: str) -> dict:
 def _input_size(model: nn.Module, size: Sequence[int] | None) -> tuple[int, int]:
     divisor = model.data_preprocessor.size_divisor
     if size is None:
-        trained = PhotoPipeline(model.cfg, model.tasks).train_size
+        trained = PhotoPipeline(model.cfg, model.tasks).train_size or training_size(model.cfg)
         if trained is None:
-            raise ValueError('The test pipeline names no size: give --size H W.')
+            raise ValueError('No pipeline of the config names a size: give --size H W.')
         return tuple(math.ceil(side / divisor) * divisor for side in trained)
     if any(side < 1 or side % divisor for side in size):
         raise ValueError(f'Height and width have to be multiples of {divisor} for this model, but got {tuple(size)}.')

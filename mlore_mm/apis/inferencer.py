@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 
 from mlore_mm.apis.inference import init_model, predict_batch, same_size_batches
 from mlore_mm.apis.model_index import find_model, list_models
-from mlore_mm.apis.photo_pipeline import PhotoPipeline
+from mlore_mm.apis.photo_pipeline import PhotoPipeline, training_size
 from mlore_mm.apis.result_writer import OUTPUTS, ImageResult, ResultWriter
 from mlore_mm.apis.sources import PhotoSource
 from mlore_mm.registry import INFERENCERS
@@ -152,9 +152,12 @@ class MultiTaskInferencer:
             yield item
 
     def _use_windows(self, slide: bool | int | Sequence[int]) -> None:
-        size = self.pipeline.train_size if slide is True else (slide, slide) if isinstance(slide, int) else tuple(slide)
+        size = (slide, slide) if isinstance(slide, int) else slide
+        if slide is True:
+            size = self.pipeline.train_size or training_size(self.model.cfg)
         if size is None:
-            raise ValueError('The test pipeline names no size: give that of the windows, as in slide=(448, 576).')
+            raise ValueError('No pipeline of the config names a size: give one, as in slide=(448, 576).')
+        size = tuple(size)
         divisor = self.model.data_preprocessor.size_divisor
         if any(x % divisor for x in size):
             raise ValueError(f'Windows have to be multiples of {divisor} pixels for this model, but got {size}.')

@@ -1,6 +1,6 @@
 """From a photo to the network's input, by the test pipeline of the config."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -65,7 +65,18 @@ class PhotoPipeline:
 
 def test_pipeline(cfg: Config) -> list[dict]:
     """The steps of the test data set, through wrappers around it; packing alone where the config has none."""
-    dataset: Mapping = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
+    return _steps(cfg.get('test_dataloader') or cfg.get('val_dataloader')) or [dict(type='PackMultiTaskInputs')]
+
+
+def training_size(cfg: Config) -> tuple[int, int] | None:
+    """(H, W) that the network is trained at: what the training pipeline pads or crops to last."""
+    sizes = [step.get('size') or step.get('crop_size') for step in _steps(cfg.get('train_dataloader'))]
+    sizes = [size for size in sizes if isinstance(size, Sequence) and len(size) == 2]
+    return tuple(sizes[-1]) if sizes else None
+
+
+def _steps(loader: Mapping | None) -> list[dict]:
+    dataset: Mapping = (loader or {}).get('dataset') or {}
     while dataset.get('dataset') or dataset.get('datasets'):
         dataset = dataset.get('dataset') or dataset['datasets'][0]
-    return [dict(step) for step in dataset.get('pipeline') or [dict(type='PackMultiTaskInputs')]]
+    return [dict(step) for step in dataset.get('pipeline') or []]
