@@ -37,9 +37,11 @@ for task, values in zip(about['tasks'], maps, strict=True):
         picture = ((values + 1) * 127.5).astype(np.uint8)
     elif task['kind'] == 'probability':
         picture = (values[..., -1] * 255).astype(np.uint8)
-    else:  # metres, or other numbers: near is bright
-        np.save(f'{out}/{task["name"]}.npy', values[..., 0])
-        picture = (255 * (values[..., 0].max() - values[..., 0]) / max(np.ptp(values[..., 0]), 1e-6)).astype(np.uint8)
+    else:  # metres, near is bright; or other numbers, much is bright
+        numbers = values[..., 0]
+        np.save(f'{out}/{task["name"]}.npy', numbers)
+        above = numbers.max() - numbers if task['kind'] == 'metres' else numbers - numbers.min()
+        picture = (255 * above / max(np.ptp(numbers), 1e-6)).astype(np.uint8)
     smooth = Image.Resampling.NEAREST if task['kind'] == 'class_map' else Image.Resampling.BILINEAR
     Image.fromarray(picture).resize(size, smooth).save(f'{out}/{task["name"]}.png')
     print(f'{out}/{task["name"]}.png')

@@ -15,7 +15,10 @@ from mlore_mm.tasks.results import DepthResult, TaskResult
 @TASKS.register_module()
 @dataclass(frozen=True, kw_only=True)
 class DenseRegression(Task):
-    """A plain map of numbers with one or more channels, for tasks that need no rule of their own."""
+    """A plain map of numbers with one or more channels, for tasks that need no rule of their own.
+
+    ``unit`` is that of the labels; it stands beside numbers and colour bars.
+    """
 
     loss: dict = field(default_factory=lambda: dict(type='MaskedL1Loss'))
     metric: dict = field(default_factory=lambda: dict(type='RegressionMetric'))
@@ -29,6 +32,14 @@ class DenseRegression(Task):
         super().__post_init__()
         if self.target_channels == 1 and self.out_channels > 1:  # one number to write in a config, not two
             object.__setattr__(self, 'target_channels', self.out_channels)
+
+    @property
+    def values_unit(self) -> str:
+        return self.unit
+
+    @property
+    def error_unit(self) -> str:
+        return self.unit
 
     def check_values(self, target: np.ndarray) -> str | None:
         return None if np.isfinite(target).all() else 'finite numbers expected, found NaN or infinity'
@@ -58,8 +69,6 @@ class Depth(DenseRegression):
     unit: str = 'm'
 
     colormap: ClassVar[str] = 'viridis_r'  # near is bright
-    values_unit: ClassVar[str] = 'm'
-    error_unit: ClassVar[str] = 'm'
     result_type: ClassVar[type[TaskResult]] = DepthResult
 
     def rescale_values(self, values, scale: float):

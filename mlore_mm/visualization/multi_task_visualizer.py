@@ -94,13 +94,15 @@ def draw_tasks(
 
     Args:
         image: The photo (H, W, 3), uint8 RGB.
-        tasks: Drawn in this order, those that are in ``pred`` or ``gt``.
+        tasks: Drawn in this order, those that are in ``pred``, or in ``gt`` where there are no predictions at all.
         pred: Predictions (C, H, W) by task.
         gt: Labels (C, H, W) by task.
         draw_error: Add a row of errors where both are there.
     """
     columns = [Column([Cell('photo', image)])]
     for name, task in tasks.items():
+        if pred is not None and name not in pred:
+            continue  # labels of a task that was not asked for
         maps = {}
         for caption, source in (('prediction', pred), ('ground truth', gt)):
             if source is not None and name in source:

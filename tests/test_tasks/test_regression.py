@@ -35,6 +35,13 @@ def test_the_constant_is_the_mean_of_readings():
     assert DEPTH.constant([torch.tensor([[[0.0, 2.0]]]), torch.tensor([[[0.0, 6.0, 1.0]]])]).tolist() == [[[3]]]
 
 
+def test_the_unit_of_labels_stands_beside_values_and_errors():
+    height = DenseRegression(name='height', unit='m')
+    assert (height.values_unit, height.error_unit) == ('m', 'm')
+    assert (DEPTH.values_unit, DEPTH.error_unit) == ('m', 'm')
+    assert DenseRegression(name='x').values_unit == ''
+
+
 def test_a_map_has_as_many_target_channels_as_outputs():
     task = DenseRegression(name='flow', out_channels=2)
     assert task.target_channels == 2

@@ -71,6 +71,13 @@ def test_unlabelled_is_grey_and_has_no_error():
     assert count(panel, BLANK) > 0.9 * 2 * len(TASKS) * CELL
 
 
+def test_labels_of_tasks_that_were_not_predicted_are_left_out():
+    name, pred = next(iter(TASKS)), maps(1)
+    alone = draw_tasks(IMAGE, TASKS, {name: pred[name]}, maps(1))
+    assert np.array_equal(alone, draw_tasks(IMAGE, TASKS, {name: pred[name]}, {name: maps(1)[name]}))
+    assert draw_tasks(IMAGE, TASKS, None, maps(1)).shape[1] > alone.shape[1]
+
+
 def test_only_what_is_there_is_drawn():
     both = draw_tasks(IMAGE, TASKS, maps(1), maps(1))
     labels = draw_tasks(IMAGE, TASKS, None, maps(1))
