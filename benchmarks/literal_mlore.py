@@ -87,7 +87,7 @@ def route(router: TaskRouter, u: Tensor, task: str) -> tuple[Tensor, Tensor, Ten
     n = router.num_experts
     rho, sigma, m = router.logits[task](z[:, :, None, None])[..., 0, 0].split([n, n, 1], dim=1)
     if router.training and router.gate.noise == 'learned':
-        rho = rho + torch.randn(rho.shape, device=rho.device) * sigma
+        rho = rho + torch.randn_like(rho) * sigma
     return *select(rho, router.gate.top_k, router.gate.pre_softmax), m[:, 0]
 
 

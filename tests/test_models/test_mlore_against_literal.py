@@ -83,6 +83,29 @@ def test_training(pair):
             assert_close(value, theirs[name.replace('decode_head.', 'decode_head.head.')], atol=1e-4, rtol=1e-3)
 
 
+def test_three_steps_of_adam_in_double_precision(monkeypatch):
+    """With rounding out of the way both forms take the same path; Adam makes a full step of any wrong sign."""
+    monkeypatch.setattr(torch.Tensor, 'float', torch.Tensor.double)  # losses compute in fp32, whatever they get
+    model, steps = build_mlore().double(), []
+    literal = deepcopy(model)
+    literal.decode_head = LiteralMLoREHead(literal.decode_head)
+    images = torch.randn(3, 3, 32, 48, dtype=torch.float64)
+    samples = make_samples(model, images)
+    for network in (model, literal):
+        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, weight_decay=1e-6)
+        torch.manual_seed(5)
+        totals = []
+        for _ in range(3):
+            optimizer.zero_grad()
+            totals.append(sum(network.train()(images, samples, mode='loss').values()))
+            totals[-1].backward()
+            totals.append(torch.nn.utils.clip_grad_norm_(network.parameters(), 10))
+            optimizer.step()
+        steps.append(torch.stack(totals))
+    assert_close(steps[0], steps[1], atol=0, rtol=1e-8)
+    assert steps[0][4] < 0.999 * steps[0][0]  # the steps did change the model
+
+
 def test_generic_path_does_not_teach_the_features():
     """With the published stop-gradient the features get another gradient than without; the outputs are the same."""
     images, results = torch.randn(2, 3, 32, 48), []
