@@ -40,18 +40,26 @@ class Row:
         return 'rounding' if self.deviation <= self.rounding else 'ABOVE'
 
 
-# Adam divides each gradient by its own size. Where a gradient is nothing but rounding, as for a bias before a batch
-# norm, a full step goes either way, so from the second step on the numbers are as reproducible as fp32 lets them be.
-# The allowances are a little above what multiplying all weights by 1 + 1e-7 * N(0, 1) did to 24 runs of our own
-# (tools/misc/golden_report.py --spread 24). The literal decoder and a run in fp64 differ as much.
-ROUNDING_NORM = (0.0, 2e-2, 2e-1)
-ROUNDING_BALANCE = (0.0, 0.0, 5e-3)
-ROUNDING_STATISTICS = 3e-2
-ROUNDING_OUTPUTS = 0.5
+# Adam's first step is the sign of the gradient: a weight whose gradient is nothing but rounding goes a full step either
+# way. Which way the published run went is kept in tests/data/mlore/first_step_signs.json and followed here. What is
+# left: the gradient of the L1 loss of normals jumps where a component of the prediction crosses its label, and biases
+# before a batch norm, which have no gradient at all, show in evaluation. See docs/faithfulness.md.
+ROUNDING_NORM = (0.0, 5e-3, 1e-2)
+ROUNDING_MEANS = 3e-3
+ROUNDING_OUTPUTS = 0.15
+# A bias before a batch norm moves nothing but its running mean. Biases before norms of these names:
+BIASES_BEFORE = {'bn': 2, 'task_mask': 1, 'mt_proj': 1}
 
 
-def compare(golden: Golden, folder, jitter: int | None = None) -> Iterator[Row]:
-    """All groups of one model; with ``jitter``, a seed, of the model with weights changed in the last bit."""
+def compare(golden: Golden, folder, jitter: int | None = None, settle: bool = True) -> Iterator[Row]:
+    """All groups of one model.
+
+    Args:
+        golden: The reference.
+        folder: Where the Runner may write.
+        jitter: A seed; changes the weights in the last bit.
+        settle: Follow the reference where rounding decides the first step of a weight.
+    """
     model = golden.model(folder)
     if jitter is not None:
         generator = torch.Generator().manual_seed(jitter)
@@ -59,7 +67,7 @@ def compare(golden: Golden, folder, jitter: int | None = None) -> Iterator[Row]:
             for parameter in model.parameters():
                 parameter *= 1 + 1e-7 * torch.randn(parameter.shape, generator=generator)
     yield from evaluation_rows(golden, model)
-    yield from training_rows(golden, model)
+    yield from training_rows(golden, model, settle)
 
 
 def evaluation_rows(golden: Golden, model) -> Iterator[Row]:
@@ -105,7 +113,7 @@ def gate_deviation(trace, routes: dict[str, Tensor]) -> float:
     return max((ours[key] - routes[key].reshape(ours[key].shape)).abs().max().item() for key in routes)
 
 
-def training_rows(golden: Golden, model) -> Iterator[Row]:
+def training_rows(golden: Golden, model, settle: bool = True) -> Iterator[Row]:
     """Outputs, losses, gradients, and three steps of clipped Adam with the published run's routing noise."""
     images, expected = golden.expected['input'], golden.expected
     ranks = golden.meta['config']['ranks']
@@ -126,6 +134,8 @@ def training_rows(golden: Golden, model) -> Iterator[Row]:
         if step == 0:
             gradients = mm_to_official({n: p.grad for n, p in model.named_parameters()}, ranks)
             yield from gradient_rows(gradients, expected)
+            if settle:
+                golden.settle_signs(model)
         norm = clip_grad_norm_(model.parameters(), golden.meta['optimizer']['clip_grad']['max_norm'])
         optimizer.step()
         yield from step_rows(golden, step, {key: x.item() for key, x in losses.items()}, norm.item())
@@ -140,7 +150,7 @@ def step_rows(golden: Golden, step: int, losses: dict[str, float], norm: float) 
     norm = _relative(norm, wanted['grad_norm'])
     label = f'step {step + 1}'
     yield Row(f'{label}: losses', worst, 1e-3, 'relative')
-    yield Row(f'{label}: load-balance term', balance, 1e-3, 'relative', ROUNDING_BALANCE[step])
+    yield Row(f'{label}: load-balance term', balance, 1e-3, 'relative')
     yield Row(f'{label}: total', total, 1e-3, 'relative')
     yield Row(f'{label}: gradient norm', norm, 1e-3, 'relative', ROUNDING_NORM[step])
 
@@ -162,13 +172,23 @@ def gradient_rows(gradients: dict[str, Tensor], expected: dict) -> Iterator[Row]
 
 def final_rows(golden: Golden, model, state: dict[str, Tensor]) -> Iterator[Row]:
     statistics = golden.expected['bn_after_3_steps']
-    deviations = [_scaled(state[f'module.{key}'].float(), value.float()) for key, value in statistics.items()]
+    variances, means = [], []
+    for key, wanted in statistics.items():
+        ours, wanted = state[f'module.{key}'].float(), wanted.float()
+        if key.endswith('running_var'):
+            variances.append(_scaled(ours, wanted))
+        else:
+            excess = ((ours - wanted).abs() - mean_bound(golden, key)).max().clamp(min=0)
+            means.append((excess / wanted.abs().max()).item())
+    assert len(variances) == len(means)
+    label = 'after 3 steps, by their largest entry'
+    yield Row(f'batch-norm variances {label}', max(variances), 1e-3, 'relative', ROUNDING_MEANS)
     yield Row(
-        'batch-norm statistics after 3 steps, by their largest entry',
-        max(deviations),
+        f'batch-norm means {label}, beyond what biases without a gradient explain',
+        max(means),
         1e-3,
         'relative',
-        ROUNDING_STATISTICS,
+        ROUNDING_MEANS,
     )
     model.eval()
     with torch.no_grad():
@@ -182,6 +202,17 @@ def final_rows(golden: Golden, model, state: dict[str, Tensor]) -> Iterator[Row]
         'relative',
         ROUNDING_OUTPUTS,
     )
+
+
+def mean_bound(golden: Golden, key: str) -> float:
+    """How far two runs' running means may lie apart because biases before the norm went opposite ways.
+
+    A bias moves by at most the learning rate a step. The second batch sees one step and is kept with 0.9 * 0.1, the
+    third sees two.
+    """
+    biases = next((n for name, n in BIASES_BEFORE.items() if name in key.split('.')), 0)
+    rates = [step['lr'] for step in golden.meta['trajectory']]
+    return biases * 2 * 0.1 * (0.9 * rates[0] + rates[0] + rates[1])
 
 
 def _largest(ours: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:

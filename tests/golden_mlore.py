@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -20,6 +21,8 @@ KINDS = dict(
 # The reference runs drew routing noise in training: its deviations are zero in the first step, but their gradient is
 # the noise. Where the generator stood before the first step: seed, and 32-bit numbers drawn since.
 NOISE = dict(pascal=(100, 1851167), nyud=(200, 3101793))
+# By model and parameter: index and sign of first-step gradients that fp32 does not decide, see docs/faithfulness.md.
+SIGNS = Path(__file__).parent / 'data/mlore/first_step_signs.json'
 
 
 @dataclass
@@ -92,6 +95,17 @@ class Golden:
         seed, drawn = NOISE[self.name]
         torch.manual_seed(seed)
         torch.rand(drawn)
+
+    def settle_signs(self, model) -> None:
+        """Give gradients of the first step that are within rounding of zero the sign they had in the reference run.
+
+        Adam takes a full step by that sign. Magnitudes become 1e-6, some rounding errors of such a gradient.
+        """
+        parameters = dict(model.named_parameters())
+        for name, signs in json.loads(SIGNS.read_text())[self.name].items():
+            gradient = parameters[name].grad.view(-1)
+            for index, sign in signs:
+                gradient[index] = sign * gradient[index].abs().clamp(min=1e-6)
 
 
 @cache

@@ -25,6 +25,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--spread', type=int, default=0, metavar='N', help='repeat N times from weights changed in the last bit'
     )
+    parser.add_argument(
+        '--own-signs',
+        action='store_true',
+        help='leave first-step gradients that are within rounding of zero as they are, instead of following the '
+        'reference; shows what one or two weights that go the other way do to the third step',
+    )
     return parser.parse_args()
 
 
@@ -34,8 +40,8 @@ def main() -> None:
     for name in args.names:
         golden = load_golden(name)
         with tempfile.TemporaryDirectory() as folder:
-            rows = list(compare(golden, folder))
-            repeats = [list(compare(golden, folder, jitter=seed)) for seed in range(args.spread)]
+            rows = list(compare(golden, folder, settle=not args.own_signs))
+            repeats = [list(compare(golden, folder, seed, not args.own_signs)) for seed in range(args.spread)]
         for i, row in enumerate(rows):
             failed |= row.verdict == 'ABOVE'
             seen = [repeat[i].deviation for repeat in repeats]
