@@ -45,7 +45,7 @@ class Row:
 # left: the gradient of the L1 loss of normals jumps where a component of the prediction crosses its label, and biases
 # before a batch norm, which have no gradient at all, show in evaluation. See docs/faithfulness.md.
 ROUNDING_NORM = (0.0, 5e-3, 1e-2)
-ROUNDING_MEANS = 3e-3
+ROUNDING_STATISTICS = 3e-3
 ROUNDING_OUTPUTS = 0.15
 # A bias before a batch norm moves nothing but its running mean. Biases before norms of these names:
 BIASES_BEFORE = {'bn': 2, 'task_mask': 1, 'mt_proj': 1}
@@ -182,13 +182,13 @@ def final_rows(golden: Golden, model, state: dict[str, Tensor]) -> Iterator[Row]
             means.append((excess / wanted.abs().max()).item())
     assert len(variances) == len(means)
     label = 'after 3 steps, by their largest entry'
-    yield Row(f'batch-norm variances {label}', max(variances), 1e-3, 'relative', ROUNDING_MEANS)
+    yield Row(f'batch-norm variances {label}', max(variances), 1e-3, 'relative', ROUNDING_STATISTICS)
     yield Row(
         f'batch-norm means {label}, beyond what biases without a gradient explain',
         max(means),
         1e-3,
         'relative',
-        ROUNDING_MEANS,
+        ROUNDING_STATISTICS,
     )
     model.eval()
     with torch.no_grad():
