@@ -17,6 +17,7 @@ def _child(parent: str, *locations: str) -> Registry:
 
 RUNNERS = _child('RUNNERS', 'engine')
 RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS')
+STRATEGIES = _child('STRATEGIES', 'engine')
 LOOPS = _child('LOOPS', 'engine')
 HOOKS = _child('HOOKS', 'engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS')

@@ -2,17 +2,18 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
-from torch import nn
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
 
 from mlore_mm.utils.checkpoint_files import find_damage, newest_whole_checkpoint
-from mlore_mm.utils.safe_load import refusal
+from mlore_mm.utils.safe_load import load_checkpoint_file, refusal
 
 _SWITCH = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # PyTorch's own: nobody can ask torch.load for more than plain values
 
@@ -38,6 +39,19 @@ def weights_only(source: str) -> Iterator[None]:
             del os.environ[_SWITCH]
         else:
             os.environ[_SWITCH] = before
+
+
+def read_checkpoint(filename: str | Path) -> dict:
+    """A file, or what mmengine's loaders know by a prefix (``https://``, ``s3://``), on the CPU and without its code.
+
+    Raises:
+        ValueError: See :func:`load_checkpoint_file`.
+    """
+    filename = str(filename)
+    if filename.partition('://')[0] in (filename, 'http', 'https'):
+        return load_checkpoint_file(filename)
+    with weights_only(filename):
+        return CheckpointLoader.load_checkpoint(filename, map_location='cpu')
 
 
 def choose_checkpoint(work_dir: str, given: str | None) -> str | None:
@@ -76,26 +90,30 @@ def _choose(work_dir: str, given: str | None) -> str | None:
     return given
 
 
-def require_all_weights(model: nn.Module, checkpoint: dict, source: str, optional: tuple[str, ...]) -> None:
+def require_all_weights(
+    model: nn.Module | Mapping[str, Tensor], checkpoint: dict, source: str, optional: tuple[str, ...]
+) -> None:
     """Raise a ValueError unless every weight of the model is in the checkpoint in its shape.
 
     mmengine warns and leaves the rest as initialised, and a test then reports a number of a network that was never
     trained.
 
     Args:
+        model: The model, or its weights by name.
         optional: Beginnings of names that may be missing, such as those of parts that only training uses.
     """
     while hasattr(model, 'module'):
         model = model.module
+    weights = model.state_dict() if isinstance(model, nn.Module) else model
     stored = {_bare(key): value for key, value in checkpoint['state_dict'].items()}
     missing = [
         key
-        for key, value in model.state_dict().items()
+        for key, value in weights.items()
         if not key.startswith(optional) and getattr(stored.get(key), 'shape', None) != getattr(value, 'shape', None)
     ]
     if missing:
         raise ValueError(
-            f'{source} lacks {len(missing)} of the {len(model.state_dict())} weights of this model, or has them in '
+            f'{source} lacks {len(missing)} of the {len(weights)} weights of this model, or has them in '
             f'another shape, such as {", ".join(missing[:3])}. Give the config that it was trained with. Weights of '
             f'other code are converted first; to start from what fits use load_from in the config for training.'
         )

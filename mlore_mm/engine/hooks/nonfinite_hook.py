@@ -11,6 +11,7 @@ from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_rank, is_distributed
 from mmengine.hooks import Hook
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.registry import HOOKS
@@ -147,8 +148,10 @@ class NonFiniteHook(Hook):
         if seeds is not None:
             seeds.seed_iteration(self.runner.iter)
         args, kwargs = self._call
+        shared_out = isinstance(self.runner.model, FullyShardedDataParallel)  # then only the wrapper has the weights
+        model = self.runner.model if shared_out else self.model
         with torch.no_grad(), self.runner.optim_wrapper.optim_context(self.runner.model):
-            losses = self.model(*args, **kwargs)
+            losses = model(*args, **kwargs)
         return {name: value.float().mean() for name, value in losses.items() if isinstance(value, Tensor)}
 
     def _write_report(self, found: dict) -> str:

@@ -1,0 +1,144 @@
+"""What every runner of multi-task models does, on top of whichever of mmengine's runners."""
+
+import copy
+from functools import partial
+from importlib.util import find_spec
+
+from mmengine.config import ConfigDict
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
+from mlore_mm.engine.hooks.seed_hook import SeedHook
+from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
+from mlore_mm.engine.loader_workers import start_worker
+from mlore_mm.engine.loading import choose_checkpoint
+from mlore_mm.tasks import TaskSet, bind_tasks
+from mlore_mm.utils.config_text import OrderedConfig
+
+TRAINING_ONLY = ('criterion.', 'data_preprocessor.')  # weights that a test can do without
+
+
+class TaskRunnerMixin:
+    """Comes before a runner of mmengine among the bases; ``from_cfg`` hands the task definitions round.
+
+    mmengine's and mmsegmentation's own scripts build the runner that the config names as ``runner_type``, so every one
+    of them comes through here. Beyond ``bind_tasks`` it
+
+    - completes ``save_best`` of the checkpoint hook: 'auto' is the headline of the first task, and whether more is
+      better follows from the task;
+    - writes the config with its keys in their order (:class:`OrderedConfig`);
+    - stores the ordered task names in checkpoints and compares them on loading (:class:`TaskOrderHook`);
+    - resumes from the newest whole checkpoint;
+    - makes the random numbers of every iteration follow from the seed (:class:`SeedHook`);
+    - ends the loader's workers.
+    """
+
+    _whole_model = False  # whether weights that a checkpoint lacks are an error
+
+    @classmethod
+    def from_cfg(cls, cfg):
+        cfg = bind_tasks(OrderedConfig.from_config(copy.deepcopy(cfg)))
+        complete_save_best(cfg)
+        return super().from_cfg(cfg)
+
+    @property
+    def task_names(self) -> list[str]:
+        """Names of the model's tasks, in the model's order; empty where the runner was built without a config."""
+        return list(_innermost_model(self.cfg).get('tasks') or {})
+
+    @property
+    def optional_weights(self) -> tuple[str, ...] | None:
+        """Beginnings of names that a checkpoint may lack; None where every weight may be missing."""
+        if self._resume:
+            return ()
+        return TRAINING_ONLY if self._whole_model else None
+
+    def load_or_resume(self) -> None:
+        if self._resume and not self._has_loaded:
+            self._load_from = choose_checkpoint(self.work_dir, self._load_from)
+        super().load_or_resume()
+
+    # ---- the three runs ----------------------------------------------------------------------------------------
+    def train(self) -> nn.Module:
+        try:
+            return super().train()
+        finally:
+            _end_workers(self._train_loop, self._val_loop)
+
+    def val(self) -> dict:
+        self._whole_model = True
+        return super().val()
+
+    def test(self) -> dict:
+        self._whole_model = True
+        return super().test()
+
+    # ---- parts -------------------------------------------------------------------------------------------------
+    @staticmethod
+    def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        if loader.num_workers:
+            loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)
+        return loader
+
+    def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
+        super().register_hooks(default_hooks, custom_hooks)
+        # Not by config, so that no config can leave them out.
+        self.register_hook(BroadcastBuffersHook())
+        self.register_hook(SeedHook())
+        if self.task_names:
+            self.register_hook(TaskOrderHook(self.task_names))
+
+    def build_visualizer(self, visualizer=None):
+        """As mmengine does; TensorBoard is left out where it is not installed, as it would stop the training."""
+        if isinstance(visualizer, dict) and find_spec('tensorboard') is None:
+            backends = visualizer.get('vis_backends') or []
+            kept = [x for x in backends if x.get('type') != 'TensorboardVisBackend']
+            if len(kept) < len(backends):
+                self.logger.warning('TensorBoard is not installed, so no curves: pip install tensorboard')
+            visualizer = dict(visualizer, vis_backends=kept)
+        return super().build_visualizer(visualizer)
+
+
+def complete_save_best(cfg) -> None:
+    """Write the full key and the rule of ``save_best`` into the checkpoint hook of a bound config, in place.
+
+    'auto' becomes the headline of the first evaluated task, as in 'semseg/mIoU'. mmengine guesses the direction from
+    the metric's name and knows few of them; here it comes from the task. A rule that is given is kept.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    key = hook.get('save_best')
+    if not isinstance(key, str):
+        return
+    model = _innermost_model(cfg)
+    if not model:
+        return
+    tasks = TaskSet(model['tasks'])
+    evaluated = tasks.subset((model.get('test_cfg') or {}).get('tasks') or tasks.names)
+    if key == 'auto':
+        name = evaluated.names[0]
+        key = hook['save_best'] = f'{name}/{tasks[name].headline}'
+    rules = {f'{name}/{task.headline}': task.higher_is_better for name, task in tasks.items()}
+    rules['delta_m'] = True
+    if hook.get('rule') is None and key in rules:
+        hook['rule'] = 'greater' if rules[key] else 'less'
+
+
+def _innermost_model(cfg) -> dict:
+    """The config of the model proper, inside a wrapper for test-time augmentation; empty where there is none."""
+    model = cfg.get('model')
+    if not isinstance(model, (dict, ConfigDict)):
+        return {}
+    return model.get('module') or model
+
+
+def _end_workers(*loops) -> None:
+    """Ask persistent workers to end; the interpreter's exit would wait seconds for each and then signal them."""
+    for loop in loops:
+        loader = getattr(loop, 'dataloader', None)  # a config where the loop was never built
+        workers = getattr(loader, '_iterator', None)
+        if workers is not None:
+            loader._iterator = None
+            workers._shutdown_workers()

@@ -1,0 +1,97 @@
+"""Real processes, each with a share of the model, over gloo."""
+
+import json
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.runner import FlexibleRunner, Runner
+from torch.distributed.fsdp import FullyShardedDataParallel
+
+from mlore_mm.engine import MultiTaskFSDPStrategy
+from mlore_mm.registry import RUNNERS
+from mlore_mm.utils.compare_checkpoints import differences
+from mlore_mm.utils.safe_load import load_checkpoint_file
+from tests.distributed import run_in_processes
+from tests.tiny import TRAINING, write_rooms, write_tiny
+
+ITERS = 3
+BASIC = {
+    'launcher': 'pytorch',
+    'train_cfg.max_iters': ITERS,
+    'train_cfg.val_interval': ITERS,
+    'train_dataloader.batch_size': 1,
+    'default_hooks.checkpoint.interval': 2,
+    'optim_wrapper.clip_grad.max_norm': 0.1,  # so that every step is clipped
+    # Adam divides a gradient by its size: those that are zero but for rounding would count as much as all others.
+    'optim_wrapper.optimizer.eps': 0.01,
+    'visualizer.vis_backends': [],
+}
+SHARED_OUT = dict(
+    runner_type='mlore_mm.MultiTaskFlexibleRunner',
+    strategy=dict(type='mlore_mm.MultiTaskFSDPStrategy', units=['MLoREBlock']),
+)
+
+
+def build(config: str, work: str, **options):
+    cfg = Config.fromfile(config)
+    cfg.work_dir = work
+    cfg.experiment_name = f'{work}_{options}'  # mmengine shares parts between runners of one name and second
+    cfg.merge_from_dict({**BASIC, **options})
+    os.environ['LOCAL_RANK'] = str(get_rank())
+    Runner._log_env = FlexibleRunner._log_env = lambda *args: None  # asks compilers for their versions, for seconds
+    return RUNNERS.build(cfg)
+
+
+def run(config: str, work: str, resume: str | None = None, **options):
+    """Train to the end, from this checkpoint on."""
+    runner = build(config, work, load_from=resume, resume=bool(resume), **options)
+    runner.train()
+    return runner
+
+
+def share(runner) -> float:
+    """The part of all weights that this process keeps."""
+    units = [module for module in runner.model.modules() if isinstance(module, FullyShardedDataParallel)]
+    assert len(units) == 1 + 2 * 4  # the rest of the model, and two blocks for each of the four levels
+    kept = sum(x.numel() for x in runner.model.parameters())
+    return kept / sum(x.numel() for x in runner.strategy.weights.values())
+
+
+def trainings(config: str) -> float:
+    run(config, 'ordinary')
+    kept = share(run(config, 'shared', **SHARED_OUT))
+    run(config, 'resumed', 'shared/iter_2.pth', **SHARED_OUT)
+    run(config, 'to_shared', 'ordinary/iter_2.pth', **SHARED_OUT)
+    run(config, 'to_ordinary', 'shared/iter_2.pth')
+    return kept
+
+
+def assert_same_numbers(first, second) -> None:
+    first, second = load_checkpoint_file(first), load_checkpoint_file(second)
+    torch.testing.assert_close(second['state_dict'], first['state_dict'], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(second['optimizer']['state'], first['optimizer']['state'], rtol=1e-5, atol=1e-6)
+    assert second['optimizer']['param_groups'] == first['optimizer']['param_groups']
+    assert second['param_schedulers'] == first['param_schedulers']
+    logs = [x['message_hub']['log_scalars'] for x in (first, second)]
+    for name in ('train/loss', 'train/grad_norm', 'train/lr'):
+        assert logs[1][name].data[0] == pytest.approx(logs[0][name].data[0], rel=1e-5), name
+
+
+def test_same_as_ordinary_training_and_each_goes_on_with_the_other(tmp_path):
+    config, _ = write_tiny(tmp_path, write_rooms(tmp_path / 'data', 4), TRAINING)
+    work = tmp_path / 'work'
+    work.mkdir()
+    assert all(0.3 < kept < 0.7 for kept in run_in_processes(trainings, work, config))
+    for name in ('shared', 'to_shared', 'to_ordinary'):
+        assert_same_numbers(work / 'ordinary/iter_3.pth', work / name / 'iter_3.pth')
+    assert differences(work / 'shared/iter_3.pth', work / 'resumed/iter_3.pth') == []
+
+    # In one process the same config is an ordinary one. The best checkpoint knows when it was validated.
+    (best,) = (work / 'shared').glob('best*.pth')
+    assert load_checkpoint_file(best)['meta']['iter'] == ITERS
+    alone = build(config, str(work / 'test'), **SHARED_OUT, launcher='none', load_from=str(best)).test()
+    (file,) = (work / 'shared').glob('*/evaluation.json')
+    assert alone['depth/RMSE'] == pytest.approx(json.loads(file.read_text())['results']['depth/RMSE'], rel=1e-5)
