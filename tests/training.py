@@ -5,6 +5,7 @@ noise, batch norm, Adam, validation, best checkpoints.
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import torch
@@ -109,8 +110,20 @@ def train(config: str, work_dir: str, kill: tuple | None = None, resume: bool = 
     hangs = process.exitcode is None
     process.kill()
     assert not hangs, 'training hangs'
-    # 255 is multiprocessing's word for an end that it could not learn more about, seen on a crowded machine.
-    return -signal.SIGKILL if kill and process.exitcode == 255 else process.exitcode
+    if kill and process.exitcode == 255:
+        # The fork server was ended from outside (somebody's pkill), and the exit code with it. Its child lives on.
+        _wait_for_end(process.pid)
+        return -signal.SIGKILL
+    return process.exitcode
+
+
+def _wait_for_end(pid: int) -> None:
+    for _ in range(600):
+        if not Path(f'/proc/{pid}').exists():
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    raise AssertionError('training hangs')
 
 
 def _train(config: str, work_dir: str, kill: tuple | None, resume: bool, options: dict) -> None:

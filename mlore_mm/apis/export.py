@@ -190,7 +190,8 @@ def _exportable(model: nn.Module) -> nn.Module:
 
 
 def _export(wrapper: nn.Module, example: Tensor, dynamic_size: bool) -> torch.export.ExportedProgram:
-    free = {0: torch.export.Dim('batch')}
+    # Without an end, PyTorch 2.6 finds that the largest 64-bit number would not do as a batch size.
+    free = {0: torch.export.Dim('batch', max=2**20)}
     if dynamic_size:
         free.update({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC})
     try:

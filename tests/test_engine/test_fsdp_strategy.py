@@ -10,7 +10,6 @@ from mmengine.dist import get_rank
 from mmengine.runner import FlexibleRunner, Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mlore_mm.engine import MultiTaskFSDPStrategy
 from mlore_mm.registry import RUNNERS
 from mlore_mm.utils.compare_checkpoints import differences
 from mlore_mm.utils.safe_load import load_checkpoint_file

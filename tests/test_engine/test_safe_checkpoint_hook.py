@@ -1,9 +1,11 @@
 """On the toy model, in this process; what a kill does is in test_resume.py."""
 
 import errno
+import hashlib
 import os
 
 import pytest
+import torch
 
 from mlore_mm.registry import RUNNERS
 from mlore_mm.utils.safe_load import load_checkpoint_file
@@ -75,6 +77,32 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(tmp_path):
     log = next(x for x in (tmp_path / 'work' / runner.timestamp).glob('*.log')).read_text()
     assert 'iter_4.pth cannot be used' in log
     assert 'resumed epoch: 0, iter: 3' in log
+
+
+def test_what_is_published_is_whole_and_carries_its_checksum(tmp_path, monkeypatch):
+    keys = {'default_hooks.checkpoint.published_keys': ['meta', 'state_dict']}
+    build(tmp_path, **keys).train()
+    published = sorted((tmp_path / 'work').glob('*-*.pth'))
+    assert [path.name.split('-')[0] for path in published] == ['best_semseg_mIoU_iter_2', 'iter_4']
+    for path in published:
+        assert path.stem[-8:] == hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        assert sorted(load_checkpoint_file(path)) == ['meta', 'state_dict']
+    whole, kept = (load_checkpoint_file(x)['state_dict'] for x in (tmp_path / 'work/iter_4.pth', published[1]))
+    torch.testing.assert_close(kept, whole, rtol=0, atol=0)
+
+    for path in published:
+        path.unlink()
+    replace = os.replace
+
+    def interrupted(source, target):
+        if '-' in os.path.basename(target):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        replace(source, target)
+
+    monkeypatch.setattr(os, 'replace', interrupted)
+    with pytest.raises(ValueError, match='No space left on device'):
+        build(tmp_path, resume=True, **keys).train()
+    assert [x for x in files(tmp_path) if x.endswith('.pth')] == ['best_semseg_mIoU_iter_2.pth', 'iter_4.pth']
 
 
 def test_a_validation_alone_saves_nothing(tmp_path):

@@ -1,15 +1,21 @@
+import json
 import mmap
 import runpy
+import sys
+
+import pytest
 
 from mlore_mm.registry import RUNNERS
 from tests.shared import REPO
 from tests.test_engine.test_runner import load
+from tests.tiny import TRAINING, write_rooms, write_tiny
 
-MemoryHook = runpy.run_path(str(REPO / 'tools/misc/memory_curve.py'))['MemoryHook']
+TOOL = REPO / 'tools/misc/memory_curve.py'
+PARTS = runpy.run_path(str(TOOL))
 
 
 def train(folder, leak=0):
-    hook, kept = MemoryHook(interval=5), []
+    hook, kept = PARTS['MemoryHook'](interval=5), []
     runner = RUNNERS.build(load(folder, **{'train_cfg.max_iters': 150, 'train_cfg.val_interval': 999}))
     runner.register_hook(hook)
 
@@ -22,12 +28,32 @@ def train(folder, leak=0):
     if leak:
         runner.model.register_forward_hook(keep)
     runner.train()
-    return hook.slopes()[0]
+    return PARTS['slope'](hook.own)
 
 
 def test_training_does_not_grow(tmp_path):
-    assert train(tmp_path) < 2  # MB per 100 iterations
+    assert train(tmp_path) < 20  # KiB per iteration
 
 
 def test_a_leak_is_seen(tmp_path):
-    assert 8 < train(tmp_path, leak=100_000) < 14
+    assert 80 < train(tmp_path, leak=100_000) < 140
+
+
+def test_the_whole_decoder_in_training_and_inference(tmp_path, monkeypatch, capsys):
+    config, _ = write_tiny(tmp_path, write_rooms(tmp_path / 'data'), TRAINING)
+    options = ('--iters', '20', '--inferences', '20', '--limit', '1e6', '--out', str(tmp_path / 'out'))
+    monkeypatch.setattr(sys, 'argv', ['memory_curve.py', config, *options])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert end.value.code == 0
+    written = json.loads((tmp_path / 'out/memory.json').read_text())
+    assert [len(curve) for curve in written['curves'].values()] == [20, 20, 20]
+    assert all(megabytes > 1024 for _, megabytes in written['curves']['inference'])
+    assert capsys.readouterr().out.count('slope of the second half') == 3
+    assert (tmp_path / 'out/memory.png').stat().st_size > 1000
+
+
+def test_inference_does_not_grow(tmp_path):
+    config, checkpoint = write_tiny(tmp_path)
+    curve = PARTS['watch_inference'](PARTS['load_config'](config), checkpoint, 120)['inference']
+    assert PARTS['slope'](curve) < 60  # KiB per photo: their sizes make the curve rough

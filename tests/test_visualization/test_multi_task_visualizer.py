@@ -114,6 +114,8 @@ def test_file_or_backend(tmp_path):
     visualizer.dataset_meta = dict(tasks=TASKS.to_config())
     visualizer.add_datasample('x', IMAGE, sample(), step=3)
     visualizer.add_datasample('x', IMAGE, sample(), out_file=str(tmp_path / 'new' / 'y.png'))
-    stored = [path.name for path in tmp_path.rglob('*.png')]
-    assert sorted(stored) == ['x_3.png', 'y.png']
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'new' / 'y.png')), visualizer.get_image())
+    stored = sorted(tmp_path.rglob('*.png'), key=lambda path: path.name)
+    assert [path.name for path in stored] == ['x_3.png', 'y.png']
+    pictures = [np.asarray(Image.open(path)) for path in stored]
+    np.testing.assert_array_equal(*pictures)
+    assert visualizer.get_image().shape == pictures[0].shape

@@ -1,13 +1,17 @@
 """Checkpoints that survive a kill, a full disk and an interrupted validation."""
 
+import hashlib
+import io
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+import torch
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 
 from mlore_mm.engine.whole_file_backend import KeepingBackend
 from mlore_mm.registry import HOOKS
 from mlore_mm.utils.checkpoint_files import LAST
+from mlore_mm.utils.safe_load import load_checkpoint_file
 from mlore_mm.utils.whole_files import remove_partial, write_whole
 
 _VALIDATED = 'last_validation'  # the file that names the iteration of the last complete validation
@@ -20,6 +24,8 @@ class SafeCheckpointHook(CheckpointHook):
     - A file takes its name when all of it is on the disk, ``last_checkpoint`` and the best checkpoint as well. Older
       files are removed after that; mmengine removes first, and with ``max_keep_ckpts=1`` a kill would leave nothing.
     - What should have been removed when a training was killed is removed when it goes on.
+    - What ``published_keys`` leaves of a checkpoint is written whole as well, and read without running code. The eight
+      letters in its name are the beginning of the file's SHA-256, which ``torch.hub`` compares after a download.
     - A training that was killed in the middle of a validation repeats it when it goes on. mmengine leaves it out, and
       with it the final numbers where it was the last one.
 
@@ -122,6 +128,20 @@ class SafeCheckpointHook(CheckpointHook):
                 self.file_backend.remove(path)
             elif self.file_backend.isdir(path):  # written by DeepSpeed or FSDP
                 self.file_backend.rmtree(path)
+
+    @master_only
+    def _publish_model(self, runner, ckpt_path: str) -> None:
+        if '://' in str(ckpt_path):
+            super()._publish_model(runner, ckpt_path)
+            return
+        kept = {key: value for key, value in load_checkpoint_file(ckpt_path).items() if key in self.published_keys}
+        buffer = io.BytesIO()
+        torch.save(kept, buffer)
+        data = buffer.getvalue()
+        path = Path(ckpt_path)
+        published = path.with_name(f'{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.pth')
+        write_whole(published, data)
+        runner.logger.info(f'Published {sorted(kept)} of {ckpt_path} as {published}')
 
     # ---- validation --------------------------------------------------------------------------------------------
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:

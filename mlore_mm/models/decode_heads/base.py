@@ -50,9 +50,9 @@ class MultiTaskHead(BaseModule):
     def active_tasks(self, tasks: Sequence[str] | None) -> list[str]:
         """The wanted tasks in the model's order, all of them for None."""
         if tasks is None:
-            return list(self.tasks)
-        wanted = check_task_names(tasks, self.tasks)
-        return [name for name in self.tasks if name in wanted]
+            return list(self.tasks.names)  # plain, since the compiler of PyTorch 2.6 cannot iterate over a TaskSet
+        wanted = check_task_names(tasks, self.tasks.names)
+        return [name for name in self.tasks.names if name in wanted]
 
     def select(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """The used levels, with a check that the backbone gives what was configured.

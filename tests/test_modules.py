@@ -1,0 +1,79 @@
+"""Every module of mlore_mm has a test file of its name, or one that it shares with what it works with."""
+
+import pytest
+
+from tests.shared import REPO
+
+SOURCE, TESTS = REPO / 'mlore_mm', REPO / 'tests'
+MODULES = sorted(
+    str(path.relative_to(SOURCE).with_suffix(''))
+    for path in SOURCE.rglob('*.py')
+    if path.name != '__init__.py' and '.mim' not in path.parts
+)
+# Modules and folders (with a slash at the end) that are tested together with others, through what users call.
+SHARED = {
+    # command lines
+    'apis/benchmark': 'test_tools/test_get_flops.py',
+    'apis/browse': 'test_tools/test_data_tools.py',
+    'apis/config': 'test_tools/test_train_and_test.py',
+    'apis/eval_boundary': 'test_tools/test_eval_boundary.py',
+    'apis/flops': 'test_tools/test_get_flops.py',
+    'apis/model_parts': 'test_tools/test_get_flops.py',
+    'apis/save_predictions': 'test_tools/test_train_and_test.py',
+    'apis/test': 'test_tools/test_train_and_test.py',
+    'apis/train': 'test_tools/test_train_and_test.py',
+    'visualization/boundary_plot': 'test_tools/test_eval_boundary.py',
+    'visualization/routing_plot': 'test_apis/test_routing_report.py',
+    # parts of the inferencer, the page, export and conversion
+    'apis/export_check': 'test_apis/test_export.py',
+    'apis/inferencer_options': 'test_apis/test_inferencer.py',
+    'apis/model_index': 'test_apis/test_inferencer.py',
+    'apis/photo_pipeline': 'test_apis/test_inference.py',
+    'apis/result_writer': 'test_apis/test_inferencer.py',
+    'apis/video': 'test_apis/test_sources.py',
+    'apis/viewer': 'test_apis/test_page.py',
+    'converters/': 'test_converters/test_mlore.py',
+    # stages of one computation, compared with references as a whole
+    'datasets/pascal_classes': 'test_datasets/test_label_readers/test_mat.py',
+    'datasets/synth_rooms/': 'test_datasets/test_synth_rooms.py',
+    'evaluation/counting_pool': 'test_evaluation/test_boundary_metric.py',
+    'evaluation/functional/': 'test_evaluation/test_metrics.py',
+    'evaluation/functional/boundary/': 'test_evaluation/test_boundary_stages.py',
+    'evaluation/metrics/': 'test_evaluation/test_metrics.py',
+    'evaluation/report': 'test_evaluation/test_multi_task_evaluator.py',
+    'models/decode_heads/': 'test_models/test_decode_heads/test_heads.py',
+    'models/inference': 'test_models/test_multi_task_encoder_decoder.py',
+    'models/layers/folded_mixture': 'test_models/test_fast_paths.py',
+    'models/layers/mlore_block': 'test_models/test_mlore_against_literal.py',
+    'models/layers/prediction_head': 'test_models/test_layers/test_stage_fusion.py',
+    'models/layers/recompute': 'test_models/test_fast_paths.py',
+    'models/losses/': 'test_models/test_losses/test_task_losses.py',
+    # declarations
+    'models/output': 'test_models/test_losses/test_criterion.py',
+    'registry': 'test_tasks/test_errors_and_files.py',
+    'version': 'test_packaging.py',
+}
+
+
+def own_file(module: str):
+    """The test file named after the module, below the folder of its package; or None."""
+    folder, name = module.split('/')[0], module.split('/')[-1]
+    return next((TESTS / f'test_{folder}' if '/' in module else TESTS).rglob(f'test_{name}.py'), None)
+
+
+def shared_file(module: str):
+    keys = [key for key in SHARED if key == module or (key.endswith('/') and module.startswith(key))]
+    return TESTS / SHARED[max(keys, key=len)] if keys else None
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_it_has_a_test_file(module):
+    file = own_file(module) or shared_file(module)
+    assert file is not None, f'nothing tests {module}: write test_{module.split("/")[-1]}.py'
+    assert 'def test_' in file.read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('entry', SHARED)
+def test_no_entry_is_left_over(entry):
+    modules = [module for module in MODULES if module == entry or (entry.endswith('/') and module.startswith(entry))]
+    assert [module for module in modules if own_file(module) is None], f'{entry}: take it out of the list'
