@@ -25,6 +25,7 @@ TITLES = dict(
     VISUALIZERS='Visualizers',
     INFERENCERS='Inferencers',
     RUNNERS='Runners',
+    STRATEGIES='Strategies',
 )
 INTRO = """# API reference
 
