@@ -202,7 +202,17 @@ def test_a_data_set_without_labels_gives_nan_and_a_warning(tasks, log):
     assert f"No pixel of the 2 images is labelled for the task '{name}'" in log.read_text()
 
 
-def _evaluate_part(indices_by_rank, size):
+def _dealt(reference, indices, unlabelled):
+    """Samples, of which those of one index have no labels."""
+    samples = reference.samples(indices)
+    for index, sample in zip(indices, samples, strict=True):
+        for name, task in reference.tasks.items():
+            if index == unlabelled:
+                sample.gt.get(name).fill_(task.ignore_value)
+    return samples
+
+
+def _evaluate_part(indices_by_rank, size, unlabelled):
     """What mmengine's sampler deals out, and the result each process sees."""
     import torch.distributed as dist
 
@@ -211,21 +221,26 @@ def _evaluate_part(indices_by_rank, size):
         reference = compact_reference(name)
         metric = METRICS.build({**reference.tasks[name].metric, 'task': name})
         metric.dataset_meta = dict(tasks=reference.tasks.to_config())
-        for sample in reference.samples([i % size for i in indices_by_rank[dist.get_rank()]]):
+        for sample in _dealt(reference, [i % size for i in indices_by_rank[dist.get_rank()]], unlabelled):
             metric.process(None, [sample.to_dict()])
         values.update(metric.evaluate(size))
     return values
 
 
-def test_two_processes_and_an_odd_number_of_images(tmp_path):
-    """Three images dealt to two processes: the sampler repeats the first, which must not count twice."""
-    first, second = run_in_processes(_evaluate_part, tmp_path, [[0, 2], [1, 3]], 3)
+@pytest.mark.parametrize(
+    ('indices', 'size', 'unlabelled'),
+    [([[0, 2], [1, 3]], 3, None), ([[0], [1], [2]], 2, None), ([[0], [1], [2]], 3, 1)],
+    ids=['odd number of images', 'more processes than images', 'a process without labels'],
+)
+def test_processes_give_what_one_gives(tmp_path, indices, size, unlabelled):
+    """The sampler repeats the first images where the numbers do not divide; they must not count twice."""
+    every = run_in_processes(_evaluate_part, tmp_path, indices, size, unlabelled, world_size=len(indices))
     expected = {}
     for name in ('human_parts', 'sal', 'depth'):
         reference = compact_reference(name)
-        values = evaluate(reference.tasks, reference.samples([0, 1, 2]), name)
+        values = evaluate(reference.tasks, _dealt(reference, list(range(size)), unlabelled), name)
         expected.update({f'{name}/{key}': value for key, value in values.items()})
-    assert first == second == expected
+    assert every == [expected] * len(indices)
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------

@@ -41,13 +41,13 @@ def test_a_leak_is_seen(tmp_path):
 
 def test_the_whole_decoder_in_training_and_inference(tmp_path, monkeypatch, capsys):
     config, _ = write_tiny(tmp_path, write_rooms(tmp_path / 'data'), TRAINING)
-    options = ('--iters', '20', '--inferences', '20', '--limit', '1e6', '--out', str(tmp_path / 'out'))
+    options = ('--iters', '10', '--inferences', '6', '--limit', '1e6', '--out', str(tmp_path / 'out'))
     monkeypatch.setattr(sys, 'argv', ['memory_curve.py', config, *options])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(TOOL), run_name='__main__')
     assert end.value.code == 0
     written = json.loads((tmp_path / 'out/memory.json').read_text())
-    assert [len(curve) for curve in written['curves'].values()] == [20, 20, 20]
+    assert [len(curve) for curve in written['curves'].values()] == [10, 10, 6]
     assert all(megabytes > 1024 for _, megabytes in written['curves']['inference'])
     assert capsys.readouterr().out.count('slope of the second half') == 3
     assert (tmp_path / 'out/memory.png').stat().st_size > 1000
