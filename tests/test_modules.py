@@ -15,7 +15,6 @@ SHARED = {
     # command lines
     'apis/benchmark': 'test_tools/test_get_flops.py',
     'apis/browse': 'test_tools/test_data_tools.py',
-    'apis/config': 'test_tools/test_train_and_test.py',
     'apis/eval_boundary': 'test_tools/test_eval_boundary.py',
     'apis/flops': 'test_tools/test_get_flops.py',
     'apis/model_parts': 'test_tools/test_get_flops.py',
@@ -28,7 +27,6 @@ SHARED = {
     'apis/export_check': 'test_apis/test_export.py',
     'apis/inferencer_options': 'test_apis/test_inferencer.py',
     'apis/model_index': 'test_apis/test_inferencer.py',
-    'apis/photo_pipeline': 'test_apis/test_inference.py',
     'apis/result_writer': 'test_apis/test_inferencer.py',
     'apis/video': 'test_apis/test_sources.py',
     'apis/viewer': 'test_apis/test_page.py',
@@ -47,6 +45,7 @@ SHARED = {
     'models/layers/mlore_block': 'test_models/test_mlore_against_literal.py',
     'models/layers/prediction_head': 'test_models/test_layers/test_stage_fusion.py',
     'models/layers/recompute': 'test_models/test_fast_paths.py',
+    'models/layers/wide_mixture': 'test_models/test_mlore_against_literal.py',
     'models/losses/': 'test_models/test_losses/test_task_losses.py',
     # declarations
     'models/output': 'test_models/test_losses/test_criterion.py',
