@@ -1,6 +1,7 @@
 import json
 import mmap
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -55,5 +56,9 @@ def test_the_whole_decoder_in_training_and_inference(tmp_path, monkeypatch, caps
 
 def test_inference_does_not_grow(tmp_path):
     config, checkpoint = write_tiny(tmp_path)
-    curve = PARTS['watch_inference'](PARTS['load_config'](config), checkpoint, 120)['inference']
-    assert PARTS['slope'](curve) < 60  # KiB per photo: their sizes make the curve rough
+    options = ('--iters', '0', '--inferences', '150', '--limit', '60')  # the sizes of the photos make it rough
+    run = subprocess.run(  # a process of its own: how much its convolutions remember is decided at its start
+        [sys.executable, str(TOOL), config, checkpoint, *options], capture_output=True, text=True, cwd=REPO
+    )
+    assert run.returncode == 0, run.stdout[-500:] + run.stderr[-2000:]
+    assert 'inference: ' in run.stdout

@@ -7,6 +7,9 @@ The training validates five times and saves ten checkpoints on its way. Its last
 changing sizes, one by one by MultiTaskInferencer and inference_model. The slope is that of a straight line through the
 second half of a curve, in KiB per iteration or photo: of this process, and of the loader's workers. It ends with 1
 where one is above the limit. Only memory that is a process's own is counted, which Linux tells.
+
+On CPUs PyTorch's convolutions (oneDNN) keep what they compiled for up to 1024 shapes, and photos of changing sizes have
+new shapes every time, so memory grows until then. Here, as for a server, a few are enough.
 """
 
 import argparse
@@ -15,6 +18,8 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+
+os.environ.setdefault('ONEDNN_PRIMITIVE_CACHE_CAPACITY', '8')  # read once, so before PyTorch
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
