@@ -26,7 +26,7 @@ def run_in_processes(function: Callable, folder: Path, *args, world_size: int = 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=120)
+        process.join(timeout=300)  # of a hang; a crowded machine is slow
     failed = [process.exitcode for process in processes if process.exitcode != 0]
     for process in processes:
         if process.is_alive():

@@ -47,9 +47,9 @@ def build(config: str, work: str, **options):
     return RUNNERS.build(cfg)
 
 
-def run(config: str, work: str, resume: str | None = None, **options):
-    """Train to the end, from this checkpoint on."""
-    runner = build(config, work, load_from=resume, resume=bool(resume), **options)
+def run(config: str, work: str, resume: str | None = None, start: str | None = None, **options):
+    """Train to the end, from this checkpoint on, or anew from the weights of ``start``."""
+    runner = build(config, work, load_from=resume or start, resume=bool(resume), **options)
     runner.train()
     return runner
 
@@ -62,9 +62,10 @@ def share(runner) -> float:
     return kept / sum(x.numel() for x in runner.strategy.weights.values())
 
 
-def trainings(config: str) -> float:
-    run(config, 'ordinary')
-    kept = share(run(config, 'shared', **SHARED_OUT))
+def trainings(config: str, start: str) -> float:
+    # One start for both: the two runners build the model at other places in the stream of random numbers.
+    run(config, 'ordinary', start=start)
+    kept = share(run(config, 'shared', start=start, **SHARED_OUT))
     run(config, 'resumed', 'shared/iter_2.pth', **SHARED_OUT)
     run(config, 'to_shared', 'ordinary/iter_2.pth', **SHARED_OUT)
     run(config, 'to_ordinary', 'shared/iter_2.pth')
@@ -93,10 +94,10 @@ def assert_same_numbers(first, second) -> None:
 
 
 def test_same_as_ordinary_training_and_each_goes_on_with_the_other(tmp_path):
-    config, _ = write_tiny(tmp_path, write_rooms(tmp_path / 'data', 4), TRAINING + TWO_STAGES)
+    config, start = write_tiny(tmp_path, write_rooms(tmp_path / 'data', 4), TRAINING + TWO_STAGES)
     work = tmp_path / 'work'
     work.mkdir()
-    assert all(0.3 < kept < 0.7 for kept in run_in_processes(trainings, work, config))
+    assert all(0.3 < kept < 0.7 for kept in run_in_processes(trainings, work, config, start))
     for name in ('shared', 'to_shared', 'to_ordinary'):
         assert_same_numbers(work / 'ordinary/iter_3.pth', work / name / 'iter_3.pth')
     assert differences(work / 'shared/iter_3.pth', work / 'resumed/iter_3.pth') == []
