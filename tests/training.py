@@ -111,7 +111,7 @@ def train(config: str, work_dir: str, kill: tuple | None = None, resume: bool = 
     process.kill()
     assert not hangs, 'training hangs'
     if kill and process.exitcode == 255:
-        # The fork server was ended from outside (somebody's pkill), and the exit code with it. Its child lives on.
+        # The fork server has ended and took the exit code with it (killing it by hand does this). Its child lives on.
         _wait_for_end(process.pid)
         return -signal.SIGKILL
     return process.exitcode
