@@ -21,10 +21,17 @@ def _root() -> Path:
     )
 
 
+@cache
+def _models() -> dict[str, dict]:
+    """Name to entry, of all the files that the index imports."""
+    index = yaml.safe_load((_root() / 'model-index.yml').read_text(encoding='utf-8'))
+    files = [yaml.safe_load((_root() / path).read_text(encoding='utf-8')) for path in index['Import']]
+    return {model['Name']: model for file in files for model in file['Models']}
+
+
 def list_models() -> list[str]:
     """Names that :func:`find_model` knows."""
-    index = yaml.safe_load((_root() / 'model-index.yml').read_text(encoding='utf-8'))
-    return [model['Name'] for model in index['Models']]
+    return list(_models())
 
 
 def find_model(name: str) -> tuple[str, str | None]:
@@ -35,9 +42,8 @@ def find_model(name: str) -> tuple[str, str | None]:
     """
     if Path(name).is_file():
         return name, None
-    index = yaml.safe_load((_root() / 'model-index.yml').read_text(encoding='utf-8'))
-    models = {model['Name']: model for model in index['Models']}
+    models = _models()
     if name in models:
         return str(_root() / models[name]['Config']), models[name].get('Weights')
-    close = get_close_matches(name, models, n=3, cutoff=0.4) or list(models)
+    close = get_close_matches(name, models, n=3, cutoff=0.4) or list(models)[:5]
     raise ValueError(f"'{name}' is neither a config file nor a model of model-index.yml. Similar: {', '.join(close)}.")

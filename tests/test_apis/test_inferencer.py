@@ -63,6 +63,35 @@ def test_any_size_alone_or_in_a_batch(infer, batch_size):
         np.testing.assert_allclose(result['depth'].metres, alone, rtol=1e-4, atol=1e-4)
 
 
+def every_kind_of_photo() -> dict[str, tuple[Image.Image, dict]]:
+    """File name to the picture to save there, and how."""
+    rgb = Image.fromarray(PHOTO)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored on its side
+    return {
+        'portrait.jpg': (rgb.resize((60, 90)), {}),
+        'turned.jpg': (rgb, dict(exif=turned)),
+        'small.jpg': (rgb.resize((100, 80)), {}),
+        'large.jpg': (rgb.resize((3000, 2000)), {}),
+        'grey.png': (rgb.convert('L'), {}),
+        'transparent.png': (rgb.convert('RGBA'), {}),
+        'sixteen.png': (Image.fromarray(PHOTO[..., 0].astype(np.uint16) * 257), {}),
+        'print.jpg': (rgb.convert('CMYK'), {}),
+    }
+
+
+@pytest.mark.parametrize('name', every_kind_of_photo())
+def test_files_of_every_kind(infer, tmp_path, name):
+    image, options = every_kind_of_photo()[name]
+    image.save(tmp_path / name, **options)
+    result = infer(tmp_path / name)[0]
+    width, height = (40, 60) if name == 'turned.jpg' else image.size
+    assert result.image.shape == (height, width, 3)
+    for task, values in result.items():
+        assert values.values.shape[:2] == (height, width), task
+        assert np.isfinite(values.values).all(), task
+
+
 def test_files_and_index(infer, tmp_path):
     (tmp_path / 'photos').mkdir()
     for name in ('a', 'b'):
