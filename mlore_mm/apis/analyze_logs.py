@@ -155,7 +155,8 @@ def plot_runs(runs: Sequence[Run], keys: Sequence[str], smooth: float = 0.0, log
         ax.axis('off')
     handles = {h.get_label(): h for ax in axes for h in ax.get_lines() if not h.get_label().startswith('_')}
     if len(runs) > 1:
-        figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=min(len(runs), 4), fontsize=9)
+        # Above: below it would lie on the label of the axis, for which the layout leaves it no room.
+        figure.legend(handles.values(), handles.keys(), loc='outside upper center', ncols=min(len(runs), 4), fontsize=9)
     figure.supxlabel('iteration', fontsize=9)
     return figure
 

@@ -53,10 +53,10 @@ class Task:
     palette: tuple = ()
 
     # How values and errors are drawn: with a colour bar where there is a colormap. A limit of None is the largest error
-    # of the picture.
+    # of the picture. A unit of None marks errors that are yes or no: they are given as a share.
     colormap: ClassVar[str] = ''
     values_unit: ClassVar[str] = ''
-    error_unit: ClassVar[str] = ''
+    error_unit: ClassVar[str | None] = ''
     error_limit: ClassVar[float | None] = 1.0
     result_type: ClassVar[type[TaskResult]] = NumbersResult  # what `result` returns; its `kind` goes into exports
 
@@ -120,7 +120,8 @@ class Task:
         return None
 
     def legend(self, *maps: np.ndarray) -> list[tuple[str, tuple[int, int, int]]]:
-        """Name and RGB of every class present in maps (C, H, W); empty for tasks without classes."""
+        """What colours mean, as (name, RGB): of classes those present in maps (C, H, W). Empty if there is a bar, or
+        if it is plain."""
         return []
 
     def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ class ClassMap(Task):
     metric: dict = field(default_factory=lambda: dict(type='IoUMetric'))
     headline: str = 'mIoU'
 
+    error_unit: ClassVar[None] = None
     result_type: ClassVar[type[TaskResult]] = ClassMapResult
 
     def check_values(self, target: np.ndarray) -> str | None:

@@ -72,8 +72,18 @@ class SurfaceNormals(Task):
 
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         ignored = (values == self.ignore_value).any(axis=0) | (values == 0).all(axis=0)
-        rgb = ((np.clip(values, -1, 1) + 1) * 127.5 + 0.5).astype(np.uint8).transpose(1, 2, 0)
-        return np.where(ignored[..., None], 0, rgb).astype(np.uint8)
+        return np.where(ignored[..., None], 0, self._colours(values)).astype(np.uint8)
+
+    def legend(self, *maps: np.ndarray) -> list[tuple[str, tuple[int, int, int]]]:
+        """The colours of the axes."""
+        axes = np.concatenate([np.eye(3), -np.eye(3)[:2]]).T[:, None]  # (3, 1, 5); nothing seen faces away: no -z
+        names = ('+x (right)', '+y', '+z', '-x', '-y')
+        return [(name, tuple(map(int, rgb))) for name, rgb in zip(names, self._colours(axes)[0], strict=True)]
+
+    @staticmethod
+    def _colours(values: np.ndarray) -> np.ndarray:
+        """(3, H, W) in -1..1 to (H, W, 3) RGB."""
+        return ((np.clip(values, -1, 1) + 1) * 127.5 + 0.5).astype(np.uint8).transpose(1, 2, 0)
 
     def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
         """The angle between the vectors in degrees; 2 atan2(|p - q|, |p + q|) is exact for small angles too."""

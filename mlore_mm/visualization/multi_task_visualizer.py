@@ -132,6 +132,8 @@ def draw_overlays(
         picture = np.where(ignored[..., None], IGNORED, task.draw(values, value_range))
         picture = (opacity * picture + (1 - opacity) * image + 0.5).astype(np.uint8)
         column = Column([Cell(f'{name}: {100 * ignored.mean():.0f}% ignored', picture)])
+        if ignored.any():
+            columns[0].legends = [Chips([('ignored', IGNORED)])]
         if task.legend(values):
             column.legends.append(Chips(task.legend(values)))
         if task.colormap:
@@ -166,7 +168,7 @@ def _ignored(task: Task, values: np.ndarray) -> np.ndarray:
 
 
 def _add_error(column: Column, task: Task, pred: np.ndarray, gt: np.ndarray) -> None:
-    """A cell with the error from white to red, grey where there is no label, and its bar where it has a unit."""
+    """A cell with the error from white to red, grey where there is no label, and its bar unless it is yes or no."""
     caption = f'{task.name}: error'
     error = task.error(pred, gt) if pred.shape[1:] == gt.shape[1:] else np.full(gt.shape[1:], np.nan)
     known = np.isfinite(error)
@@ -175,10 +177,13 @@ def _add_error(column: Column, task: Task, pred: np.ndarray, gt: np.ndarray) -> 
         return
     limit = task.error_limit or max(float(np.percentile(error[known], 99)), 1e-6)
     picture = np.where(known[..., None], draw_scalar(np.where(known, error, 0), 0, limit, ERROR_COLORMAP), BLANK)
-    mean = f'{error[known].mean():.3g} {task.error_unit}'.strip()
-    column.cells.append(Cell(f'{caption}, mean {mean}', picture.astype(np.uint8)))
-    if task.error_unit:
+    mean = error[known].mean()
+    if task.error_unit is None:
+        caption += f', {100 * mean:.3g}% wrong'
+    else:
+        caption += f', mean {mean:.3g} {task.error_unit}'.rstrip()
         column.legends.append(Bar(ERROR_COLORMAP, 0, limit, task.error_unit, 'error'))
+    column.cells.append(Cell(caption, picture.astype(np.uint8)))
 
 
 def _array(values: Tensor | np.ndarray) -> np.ndarray:

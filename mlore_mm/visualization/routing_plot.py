@@ -30,12 +30,16 @@ def plot_layer(name: str, layer: LayerRouting, ranks: Sequence[int] | None = Non
     rows = [f'{task} ({np.exp(h):.1f})' for task, h in zip(layer.tasks, layer.entropy, strict=True)]
     heat_map(axes[0, 0], layer.mean_gate, rows, labels, 'mean gate (in brackets: exp of the entropy, "experts used")')
     heat_map(axes[1, 0], layer.selection, layer.tasks, labels, 'chosen for this share of the images', high=1)
-    heat_map(axes[0, 1], layer.similarity, layer.tasks, layer.tasks, 'experts in common', high=1)
+    heat_map(axes[0, 1], layer.similarity, layer.tasks, layer.tasks, 'experts in common, as a share', high=1)
+    for ax in axes[:, 0]:
+        ax.set_xlabel('expert (r: its rank)' if ranks else 'expert', fontsize=9)
     bars = axes[1, 1]
     bars.bar(range(experts), layer.load, color='tab:blue')
-    bars.axhline(layer.load.mean(), color='0.4', linewidth=0.8)
-    bars.set_title(f'load, (std/mean)² = {layer.load_variation:.3f}', fontsize=10)
-    bars.set_xlabel('expert')
+    bars.axhline(layer.load.mean(), color='0.4', linewidth=0.8, label='even')
+    bars.set_title(f'load: share of all gates, unevenness (std/mean)² = {layer.load_variation:.3f}', fontsize=10)
+    bars.set_xticks(range(experts), labels, fontsize=9 if experts <= 20 else 7)
+    bars.set_xlabel('expert (r: its rank)' if ranks else 'expert', fontsize=9)
+    bars.legend(fontsize=9)
     return figure
 
 
@@ -46,7 +50,8 @@ def plot_overview(layers: Mapping[str, LayerRouting]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3, width_ratios=(2, 1, 1), sharey=True)
     used = np.stack([np.exp(layer.entropy) for layer in layers.values()])
-    heat_map(axes[0], used, names, first.tasks, 'experts used\nexp of the entropy of the gates')
+    # One expert is the least that can be used.
+    heat_map(axes[0], used, names, first.tasks, 'experts used\nexp of the entropy of the gates', low=1)
     rows = np.arange(len(names))
     for ax, values, title in (
         (axes[1], [x.load_variation for x in layers.values()], 'unevenness of the load\n(std/mean)²'),
@@ -98,14 +103,15 @@ def heat_map(
     image = ax.imshow(values, vmin=low, vmax=high, cmap=colormap, aspect='auto')
     ax.set_title(title, fontsize=10)
     ax.set_yticks(range(len(rows)), rows)
-    ax.set_xticks(range(len(columns)), columns, fontsize=8)
+    ax.set_xticks(range(len(columns)), columns, fontsize=9)
     ax.figure.colorbar(image, ax=ax, shrink=0.9)
     if values.size > _LABELLED_CELLS:
         return
+    size = 9 if values.size <= 60 else 7
     for (i, j), value in np.ndenumerate(values):
         red, green, blue, _ = image.cmap(image.norm(value))
         ink = 'black' if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else 'white'
-        ax.text(j, i, f'{round(value, digits) + 0.0:.{digits}f}', ha='center', va='center', fontsize=7, color=ink)
+        ax.text(j, i, f'{round(value, digits) + 0.0:.{digits}f}', ha='center', va='center', fontsize=size, color=ink)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

@@ -68,6 +68,14 @@ def test_legend_names_what_is_present():
     assert legend == [('wall', (1, 1, 1)), ('bed', (3, 3, 3))]
 
 
+def test_legend_of_normals_has_the_colours_that_are_drawn():
+    task = SurfaceNormals(name='normals')
+    up = np.array([0.0, 1, 0], np.float32).reshape(3, 1, 1)
+    legend = dict(task.legend())
+    assert legend['+y'] == tuple(task.draw(up)[0, 0]) == (128, 255, 128)
+    assert legend['-y'] == tuple(task.draw(-up)[0, 0]) == (128, 0, 128)
+
+
 def test_range_of_depth_covers_all_maps_and_skips_what_is_not_measured():
     low, high = Depth(name='depth').value_range(row(0, 2, 2, 2), row(8, 8, 8, 0))
     assert (low, high) == (2, 8)

@@ -8,6 +8,7 @@ from mlore_mm.registry import VISUALIZERS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
 from mlore_mm.visualization import draw_overlays, draw_tasks
+from mlore_mm.visualization.multi_task_visualizer import IGNORED
 from mlore_mm.visualization.panels import BLANK
 
 TASKS = TaskSet(
@@ -69,6 +70,22 @@ def test_unlabelled_is_grey_and_has_no_error():
     }
     panel = draw_tasks(IMAGE, TASKS, maps(1), gt)
     assert count(panel, BLANK) > 0.9 * 2 * len(TASKS) * CELL
+
+
+def test_errors_have_a_bar_unless_they_are_yes_or_no():
+    """The bar ends in the darkest red, which is nowhere else: here nothing is as wrong as the limit."""
+    darkest = (103, 0, 13)
+    for task, has_bar in dict(edge=True, sal=True, semseg=False).items():
+        maps_ = {task: constant(TASKS[task], 1)}
+        panel = draw_tasks(IMAGE, TASKS.subset([task]), maps_, maps_)
+        assert (count(panel, darkest) > 0) == has_bar, task
+
+
+def test_overlays_say_which_colour_is_ignored():
+    labels = {'semseg': constant(TASKS['semseg'], 1)}
+    assert count(draw_overlays(IMAGE, TASKS.subset(['semseg']), labels), IGNORED) == 0
+    labels['semseg'][:, :2] = 255
+    assert count(draw_overlays(IMAGE, TASKS.subset(['semseg']), labels), IGNORED) > 50
 
 
 def test_labels_of_tasks_that_were_not_predicted_are_left_out():
