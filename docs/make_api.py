@@ -23,6 +23,7 @@ TITLES = dict(
     EVALUATOR='Evaluators',
     HOOKS='Hooks',
     VISUALIZERS='Visualizers',
+    VISBACKENDS='Where pictures and curves go',
     INFERENCERS='Inferencers',
     RUNNERS='Runners',
     STRATEGIES='Strategies',

@@ -40,7 +40,7 @@ METRICS = _child('METRICS', 'evaluation')
 EVALUATOR = _child('EVALUATOR', 'evaluation')
 
 VISUALIZERS = _child('VISUALIZERS', 'visualization')
-VISBACKENDS = _child('VISBACKENDS')
+VISBACKENDS = _child('VISBACKENDS', 'visualization')
 INFERENCERS = _child('INFERENCERS', 'apis')
 
 # The registries of our own: kinds of task (see mlore_mm/tasks), and how label files are read.

@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import json
+from collections.abc import Iterable, Sequence
 from functools import singledispatch
 
 import matplotlib
@@ -105,21 +106,34 @@ def _two_bytes(numbers: np.ndarray) -> np.ndarray:
 
 
 def _legend(result: TaskResult, task: Task, image: ImageResult) -> str:
-    """The classes by size, or the bar of colours with the numbers at its ends."""
+    """The classes by size, the bar of colours with the numbers at its ends, or what else colours mean."""
     if isinstance(result, ClassMapResult):
         colours = dict(zip(result.names, result.palette, strict=False))
-        chips = []
-        for name, share in list(result.shares().items())[:_LISTED_CLASSES]:
-            colour, percent = ','.join(map(str, colours[name])), f'{share:.0%}' if share >= 0.005 else '&lt;1%'
-            chips.append(f'<li><i style="background: rgb({colour})"></i>{html.escape(name)} {percent}</li>')
-        return f'<ul>{"".join(chips)}</ul>'
-    limits = task.value_range(image.array(task.name))
+        shares = list(result.shares().items())[:_LISTED_CLASSES]
+        return _chips((f'{name} {x:.0%}' if x >= 0.005 else f'{name} <1%', colours[name]) for name, x in shares)
+    values, ramp = image.array(task.name), np.linspace(0, 1, 9)
+    if isinstance(result, ProbabilityResult):
+        return _bar(task.draw(ramp[None, None])[0], '0 %', '100 %')
+    limits = task.value_range(values)
     if not task.colormap or limits is None:
-        return ''
-    stops = (matplotlib.colormaps[task.colormap](np.linspace(0, 1, 9))[:, :3] * 255).astype(int)
-    gradient = ','.join(f'rgb({",".join(map(str, stop))})' for stop in stops)
-    low, high = (f'{limit:.3g} {html.escape(task.values_unit)}' for limit in limits)
-    return f'<div class="mm-bar">{low}<i style="background: linear-gradient(to right, {gradient})"></i>{high}</div>'
+        return _chips(task.legend(values))
+    stops = (matplotlib.colormaps[task.colormap](ramp)[:, :3] * 255).astype(int)
+    return _bar(stops, *(f'{limit:.3g} {task.values_unit}' for limit in limits))
+
+
+def _chips(entries: Iterable[tuple[str, Sequence[int]]]) -> str:
+    items = [f'<li><i style="background: {_css(colour)}"></i>{html.escape(name)}</li>' for name, colour in entries]
+    return f'<ul>{"".join(items)}</ul>' if items else ''
+
+
+def _bar(stops: np.ndarray, low: str, high: str) -> str:
+    gradient = f'linear-gradient(to right, {",".join(map(_css, stops))})'
+    low, high = html.escape(low), html.escape(high)
+    return f'<div class="mm-bar">{low}<i style="background: {gradient}"></i>{high}</div>'
+
+
+def _css(colour: Sequence[int]) -> str:
+    return f'rgb({",".join(str(int(x)) for x in colour)})'
 
 
 def _url(image: Image.Image, kind: str = 'PNG') -> str:

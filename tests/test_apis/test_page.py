@@ -61,6 +61,20 @@ def test_numbers_under_the_pointer_are_those_of_the_prediction(page, photo):
     assert shown['depth'][0]['unit'] == 'm'
 
 
+def test_colours_are_explained_under_every_map(page, photo):
+    text = viewer_html(page.predict('tiny', page.tasks('tiny'), photo))
+    captions = dict(re.findall(r'<figcaption><b>(\w+)</b> <output></output>(.*?)</figcaption>', text))
+    assert re.search(r'</i>(wall|floor|chair|lamp) (\d+|&lt;1)%</li>', captions['semseg'])
+    assert re.search(r'[\d.]+ m<i style="background: linear-gradient', captions['depth'])
+    assert '<i style="background: rgb(128,255,128)"></i>+y' in captions['normals']
+    assert captions['edge'].startswith(
+        '<div class="mm-bar">0 %<i style="background: linear-gradient(to right, rgb(255,255'
+    )
+    assert captions['sal'].startswith(
+        '<div class="mm-bar">0 %<i style="background: linear-gradient(to right, rgb(0,0,0)'
+    )
+
+
 def test_large_photos_are_shown_smaller(page, photo):
     result = page.predict('tiny', ['semseg'], photo)
     ((_, values),) = figures(viewer_html(result, max_side=24)).values()
