@@ -4,49 +4,28 @@ import ast
 import importlib
 import re
 import runpy
-import shlex
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.printed import READS_DATA, REAL_DATA, Command, blocks, find_pages, printed_commands, without_blocks
 from tests.shared import REPO
 
-PAGES = sorted(
-    path for pattern in ('README.md', 'docs/*.md', 'configs/*/README.md') for path in REPO.glob(pattern)
-)  # fmt: skip
-FENCE = re.compile(r'^```(?: \{ \.)?(\w*)(?: \})?\n(.*?)^```', re.MULTILINE | re.DOTALL)
-INLINE = re.compile(r'`((?:\w+=\S+ )*(?:python|bash) (?:tools|demo|docs|benchmarks)/[^`]+)`')
+PAGES = find_pages()
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 OURS = re.compile(r'^(configs|tools|docs|demo|tests|benchmarks|requirements)/[\w./-]+$')
-REAL_DATA = re.compile(r'data/(NYUDv2|PASCALContext|camvid)\b|configs/mlore/(?!\w*synthrooms)[\w-]+\.py')
-READS_DATA = re.compile(r'/(train|test|dist_\w+|slurm_\w+|browse_dataset|routing|check_dataset|bake_\w+)\.(py|sh)$')
-NOT_OURS = ('pip', 'source', 'mim', 'ln', 'cd', 'git', 'for', 'done')
+NOT_OURS = ('pip', 'source', 'mim', 'ln', 'cd', 'git')
 LAUNCHERS = {'tools/dist_train.sh': 'train', 'tools/dist_test.sh': 'test', 'tools/quickstart.sh': 'quickstart'}
 
 
-def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
-    """(text before the block, block) of the fenced blocks in these languages."""
-    text = page.read_text(encoding='utf-8')
-    return [(text[max(found.start() - 300, 0) : found.start()], found[2]) for found in FENCE.finditer(text)
-            if found[1] in languages]  # fmt: skip
-
-
-def command_lines(block: str) -> list[str]:
-    return [line for line in block.replace('\\\n', ' ').splitlines() if line.strip() and not line.startswith('#')]
-
-
-def printed_commands() -> list:
-    found = []
-    for page in PAGES:
-        name = page.relative_to(REPO).as_posix()
-        for before, block in blocks(page, 'bash', 'shell', 'console'):
-            found += [pytest.param(line, before + block, id=f'{name}: {line[:60]}') for line in command_lines(block)]
-        for found_inline in INLINE.finditer(FENCE.sub('', page.read_text(encoding='utf-8'))):
-            line = ' '.join(found_inline[1].split())
-            found.append(pytest.param(line, '', id=f'{name}: {line[:60]}'))
-    return found
+def lines() -> list:
+    return [
+        pytest.param(line, command.around, id=f'{command.page}: {line[:60]}')
+        for command in printed_commands()
+        for line in command.lines
+    ]
 
 
 @cache
@@ -71,11 +50,9 @@ def parse(path: str, arguments: list[str], monkeypatch) -> None:
     assert end.value.code == 0
 
 
-@pytest.mark.parametrize(('line', 'around'), printed_commands())
+@pytest.mark.parametrize(('line', 'around'), lines())
 def test_command(line, around, monkeypatch, capsys):
-    words = shlex.split(line, comments=True)
-    while words and re.match(r'^\w+=', words[0]):
-        words.pop(0)
+    _, words = Command.words(line)
     if not words:
         return
     missing = [word for word in words if OURS.match(word) and not (REPO / word).exists()]
@@ -120,6 +97,6 @@ def test_python_block(page, block):
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda path: path.relative_to(REPO).as_posix())
 def test_links_lead_somewhere(page):
-    links = [link.split('#')[0] for link in LINK.findall(FENCE.sub('', page.read_text(encoding='utf-8')))]
+    links = [link.split('#')[0] for link in LINK.findall(without_blocks(page))]
     broken = [link for link in links if link and '://' not in link and not (page.parent / link).exists()]
     assert not broken
