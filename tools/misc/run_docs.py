@@ -16,6 +16,7 @@ import re
 import runpy
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -77,8 +78,7 @@ class Shell:
         elif re.match(r'python (tools|demo|docs)/', ' '.join(words)) and not SHELL_WORK.search(text):
             code = self.fork(run_script, words[1:], self.complete(variables), log)
         else:
-            with log.open('w') as file:
-                code = subprocess.run(['bash', '-c', text], stdout=file, stderr=file, timeout=SECONDS).returncode
+            code = run_bash(text, log)
         seconds = time.monotonic() - start
         if code == 0:
             return Outcome('ok', seconds)
@@ -86,7 +86,7 @@ class Shell:
         return Outcome('FAILED', seconds, '\n'.join([f'$ {text}', *tail, f'[ended with {code}]']))
 
     def fork(self, target: Callable, *args) -> int | None:
-        """The exit code of a function run in a process that has imported the slow modules."""
+        """The exit code of a function run in a process that has imported the slow modules, below 0 if it was killed."""
         process = self.processes.Process(target=target, args=args)
         process.start()
         process.join(SECONDS)
@@ -112,6 +112,17 @@ def run_script(words: list[str], variables: dict[str, str], log: Path) -> None:
     sys.argv = words
     sys.path[:0] = [str(Path(words[0]).resolve().parent), *filter(None, variables.get('PYTHONPATH', '').split(':'))]
     runpy.run_path(words[0], run_name='__main__')
+
+
+def run_bash(text: str, log: Path) -> int | None:
+    """The exit code of a command line; None where it took too long."""
+    with log.open('w') as file:
+        shell = subprocess.Popen(['bash', '-c', text], stdout=file, stderr=file, start_new_session=True)
+    try:
+        return shell.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)  # with all that it started
+        return None
 
 
 def serve(text: str, log: Path) -> int:
@@ -189,7 +200,8 @@ def run_command(shell: Shell, command: Command, done: dict[str, Outcome]) -> Out
 
 
 def report(command: Command, outcome: Outcome) -> None:
-    text = '; '.join(' '.join(re.sub(r'\s#.*', '', line).split()) for line in command.text.splitlines())
+    lines = [' '.join(re.sub(r'\s#.*', '', line).split()) for line in command.text.splitlines()]
+    text = '; '.join(lines).replace('do;', 'do')
     failed = outcome.mark == 'FAILED'
     note = f'   # {outcome.note}' if outcome.note and not failed else ''
     print(f'{outcome.mark:<7} {outcome.seconds:>4.0f} s  {command.page}: {text}{note}', flush=True)
