@@ -17,7 +17,7 @@ APPENDED = {  # script: options that make it short
     'make_own_data.py': '--train 8 --val 2',
     'browse_dataset.py': '--count 2',
     'routing.py': '--max-images 2',
-    'benchmark.py': '--images 8',
+    'benchmark.py': '--images 8 --random',  # there are few rooms
     'train.py': f'--cfg-options {TRAINING}',
     'dist_train.sh': f'--cfg-options {TRAINING}',
 }
