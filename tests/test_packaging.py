@@ -101,7 +101,7 @@ def test_shell_scripts_parse(script):
 
 
 def test_model_index_names_every_config():
-    """In the form that mim and mmengine's hub read: an index that imports a file per folder of configs."""
+    """In the form that mim reads: an index that imports a file per folder of configs."""
     index = yaml.safe_load((REPO / 'model-index.yml').read_text())
     files = [yaml.safe_load((REPO / path).read_text()) for path in index['Import']]
     models = [model for file in files for model in file['Models']]
