@@ -3,6 +3,9 @@
 It stands for the published code in benchmarks, and gives the same distribution of samples.
 """
 
+import mlore_mm  # noqa: F401  mmseg cannot be imported before it everywhere, see mlore_mm/utils/compat.py
+
+# isort: split
 import cv2
 import numpy as np
 import scipy.io

@@ -166,12 +166,14 @@ def differences(layout: MLoRELayout, config: Config) -> list[str]:
 
 
 def fitting_configs(layout: MLoRELayout, folder: Path) -> list[Path]:
-    """The configs below ``folder`` that describe the checkpoint."""
+    """The configs below ``folder`` that describe the checkpoint; of several that train one model, the first."""
     from mlore_mm.tasks import bind_tasks
 
-    fitting = []
+    fitting, models = [], []
     for path in sorted(folder.glob('*.py')):
         config = Config.fromfile(path)
-        if 'tasks' in config and not differences(layout, bind_tasks(config)):
+        model = config.model.to_dict()  # bind_tasks writes into the config
+        if 'tasks' in config and model not in models and not differences(layout, bind_tasks(config)):
             fitting.append(path)
+            models.append(model)
     return fitting
