@@ -3,7 +3,7 @@
 python benchmarks/run.py --quick
 
 Forms take turns (A, B, A, B, ...) and medians are given; ratios are the literal form's value over the other's, so more
-is better. Memory is measured in a process of its own each. The whole table takes about an hour on two cores.
+is better. Memory is measured in a process of its own each. The whole table takes hours on two cores.
 """
 
 import argparse

@@ -29,7 +29,7 @@ def path(request, monkeypatch):
     """The way in which a CPU computes small maps, and the one for large maps."""
     if request.param == 'by sample':
         monkeypatch.setattr('mlore_mm.models.layers.wide_mixture.CHOOSING_PAYS_FROM', 0)
-        monkeypatch.setattr('mlore_mm.models.layers.winograd.FEWEST_CHANNELS', 0)
+        monkeypatch.setattr('mlore_mm.models.layers.winograd.FEWEST_PAIRS', 0)
         monkeypatch.setattr('mlore_mm.models.layers.winograd.FEWEST_PIXELS', 0)
 
 

@@ -63,8 +63,10 @@ def test_form_is_chosen_by_size_and_precision(case, monkeypatch):
     monkeypatch.setattr(
         'mlore_mm.models.layers.winograd.winograd_convs3x3', lambda *a: taken.append(1) or winograd_convs3x3(*a)
     )
-    h, channels = (8 if case == 'small' else 16), (8 if case == 'few channels' else 64)
-    x, *weights = maps_and_kernels(h, h, channels, dtype=torch.bfloat16 if case == 'half' else torch.float32)
+    h, channels = (8 if case == 'small' else 16), (8 if case == 'few channels' else 256)
+    x, *weights = maps_and_kernels(
+        h, h, channels, (600, 6, 4), dtype=torch.bfloat16 if case == 'half' else torch.float32
+    )
     with torch.autocast('cpu', torch.bfloat16, enabled=case == 'autocast'):
         out = convs3x3(x, weights, CONVS)
         plain = plain_convs3x3(x, weights, CONVS)
