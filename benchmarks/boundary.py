@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from mlore_mm.apis.eval_boundary import PROTOCOLS
+from mlore_mm.apis.analysis.eval_boundary import PROTOCOLS
 from mlore_mm.evaluation.functional.boundary import (
     FULL_THRESHOLDS,
     boundary_ground_truth,

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlore_mm.models.decode_heads import MLoREDecodeHead
-from mlore_mm.models.layers import MLoREBlock, TaskRouter, record_routing
+from mlore_mm.models.layers import MLoREBlock, TaskRouter
 from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.routing import record_routing
 
 
 class LiteralMLoREHead(nn.Module):

@@ -1,4 +1,4 @@
-"""A model with the literal decoder, cut into the parts of ``mlore_mm.apis.model_parts``."""
+"""A model with the literal decoder, cut into the parts of ``mlore_mm.apis.analysis.model_parts``."""
 
 from collections.abc import Callable, Sequence
 

@@ -35,7 +35,7 @@ from setups import (
 )
 from stopwatch import interleaved, matrix_product
 
-from mlore_mm.apis.flops import build_for_counting, count_macs, set_form
+from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, set_form
 
 SECTIONS = ('equality', 'decoder', 'limit', 'model', 'train', 'model-train', 'memory', 'model-memory', 'pipeline')
 QUICK = ('equality', 'decoder', 'limit', 'model', 'train', 'memory')

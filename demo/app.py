@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from mlore_mm.apis import MultiTaskInferencer
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.inference.photos import PhotoError
 from mlore_mm.apis.page import PhotoPage
-from mlore_mm.apis.photos import PhotoError
+from mlore_mm.apis.training.config import user_errors
 from mlore_mm.apis.viewer import message_html, viewer_html
 
 HERE = Path(__file__).resolve().parent

@@ -11,9 +11,9 @@ model-index.yml will do.
 import argparse
 import sys
 
-from mlore_mm.apis.config import user_errors
-from mlore_mm.apis.inferencer_options import add_model_options, make_inferencer
-from mlore_mm.apis.result_writer import OUTPUTS
+from mlore_mm.apis.inference.inferencer_options import add_model_options, make_inferencer
+from mlore_mm.apis.inference.result_writer import OUTPUTS
+from mlore_mm.apis.training.config import user_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,9 +13,9 @@ import sys
 
 import cv2
 
-from mlore_mm.apis.config import user_errors
-from mlore_mm.apis.inferencer_options import add_model_options, make_inferencer, parse_source
-from mlore_mm.apis.video import VideoFile, VideoPanels, frame_rate
+from mlore_mm.apis.inference.inferencer_options import add_model_options, make_inferencer, parse_source
+from mlore_mm.apis.inference.video import VideoFile, VideoPanels, frame_rate
+from mlore_mm.apis.training.config import user_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -20,8 +20,8 @@ from mlore_mm.apis import (
     load_config,
     train_model,
 )
-from mlore_mm.apis.routing_report import collect_routing, load_dataset
-from mlore_mm.datasets.synth_rooms import Recipe, generate
+from mlore_mm.apis.analysis.routing_report import collect_routing, load_dataset
+from mlore_mm.synth_rooms import Recipe, generate
 from mlore_mm.tasks import TaskSet, bind_tasks
 
 REPO = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from mlore_mm.converters.mlore import mm_to_official
-from mlore_mm.models.layers import trace_routing
+from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
 from tests.golden_mlore import Golden
 

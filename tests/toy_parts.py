@@ -4,9 +4,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mlore_mm.models.decode_heads.base import MultiTaskHead
-from mlore_mm.models.layers import TopKGate, record_routing
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
+from mlore_mm.routing import TopKGate, record_routing
 
 
 @MODELS.register_module()

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mlore_mm.models.layers import TopKGate
 from mlore_mm.registry import MODELS
+from mlore_mm.routing import TopKGate
 from tests.shared import REPO
 from tests.test_datasets.archives import write_archive
 from tests.toy_parts import ToyRoutedEncoder

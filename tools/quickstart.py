@@ -17,8 +17,8 @@ import torch
 from mmengine.config import Config
 
 from mlore_mm.apis import evaluate_model, evaluate_trivial, load_config, train_model
-from mlore_mm.apis.config import user_errors
-from mlore_mm.datasets.synth_rooms import Recipe, generate
+from mlore_mm.apis.training.config import user_errors
+from mlore_mm.synth_rooms import Recipe, generate
 from mlore_mm.tasks import TaskSet
 from mlore_mm.utils.progress import ProgressLine
 

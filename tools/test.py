@@ -11,7 +11,7 @@ import sys
 from mmengine.dist import is_main_process
 
 from mlore_mm.apis import evaluate_model, load_config
-from mlore_mm.apis.config import add_common_options, set_local_rank, user_errors
+from mlore_mm.apis.training.config import add_common_options, set_local_rank, user_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

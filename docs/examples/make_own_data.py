@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mlore_mm.datasets.synth_rooms import Recipe, generate
+from mlore_mm.synth_rooms import Recipe, generate
 
 WALL, FLOOR, CEILING = 1, 2, 22  # in the files of NYUD-v2
 

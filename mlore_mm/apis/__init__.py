@@ -1,13 +1,13 @@
-"""What the command lines call, usable from Python as well."""
+"""What the command lines call, usable from Python as well; a room for each thing that people want to do."""
 
-from .browse import browse_dataset
-from .config import load_config
-from .inference import inference_model, init_model
-from .inferencer import MultiTaskInferencer
-from .save_predictions import PredictionWriter, save_predictions
-from .test import evaluate_model
-from .train import train_model
-from .trivial import evaluate_trivial
+from .analysis.browse import browse_dataset
+from .analysis.trivial import evaluate_trivial
+from .inference.inferencer import MultiTaskInferencer
+from .inference.init_model import inference_model, init_model
+from .inference.save_predictions import PredictionWriter, save_predictions
+from .training.config import load_config
+from .training.test import evaluate_model
+from .training.train import train_model
 
 __all__ = [
     'MultiTaskInferencer',

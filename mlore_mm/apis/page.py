@@ -13,9 +13,9 @@ from threading import Lock
 
 from PIL import Image
 
-from mlore_mm.apis.inferencer import MultiTaskInferencer
-from mlore_mm.apis.photos import PhotoError, read_photo
-from mlore_mm.apis.result_writer import ImageResult, ResultWriter
+from mlore_mm.apis.inference.inferencer import MultiTaskInferencer
+from mlore_mm.apis.inference.photos import PhotoError, read_photo
+from mlore_mm.apis.inference.result_writer import ImageResult, ResultWriter
 
 _MAX_ASPECT = 20
 _KEPT = 16  # results that can be downloaded

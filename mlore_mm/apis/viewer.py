@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from mlore_mm.apis.result_writer import ImageResult
+from mlore_mm.apis.inference.result_writer import ImageResult
 from mlore_mm.tasks import Task, TaskResult
 from mlore_mm.tasks.results import ClassMapResult, DepthResult, NormalsResult, NumbersResult, ProbabilityResult
 

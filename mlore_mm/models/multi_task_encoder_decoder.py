@@ -8,10 +8,10 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from mlore_mm.models.inference import slide_inference
-from mlore_mm.models.layers import trace_routing
 from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.models.sliding_windows import slide_inference
 from mlore_mm.registry import MODELS
+from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet, check_task_names
 

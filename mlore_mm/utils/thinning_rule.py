@@ -1,11 +1,9 @@
 """Which pixels thinning deletes: the rule that the two computations of it share.
 
-Labels are thinned with filters over the whole image (:mod:`mlore_mm.datasets.thin`), which suits the loader; the
-boundary metric follows the pixels that change (:mod:`mlore_mm.evaluation.functional.boundary.thinning`), which suits
-its many thresholds.
-
-Source: the two-subiteration algorithm of Guo and Hall (Communications of the ACM, 1989), as MATLAB's
-``bwmorph(mask, 'thin', inf)`` and scikit-image's ``thin`` compute it.
+Labels are thinned with filters over the whole image (:mod:`mlore_mm.datasets.line_thinning`), which suits the loader;
+the boundary metric follows the pixels that change (:mod:`mlore_mm.evaluation.functional.boundary.thinning`), which
+suits its many thresholds. Source: the two-subiteration algorithm of Guo and Hall (Communications of the ACM, 1989),
+as MATLAB's ``bwmorph(mask, 'thin', inf)`` and scikit-image's ``thin`` compute it.
 """
 
 import numpy as np

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mlore_mm.utils.routing_stats import LayerRouting
+from mlore_mm.routing.statistics import LayerRouting
 
 _LABELLED_CELLS = 160  # above that, numbers in the cells would not be legible
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlore_mm.apis.analyze_logs import exponential_mean, plot_runs, read_run, select_keys, table
+from mlore_mm.apis.analysis.analyze_logs import exponential_mean, plot_runs, read_run, select_keys, table
 from tests.shared import REPO
 
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mlore_mm.apis.baselines import as_config, find_evaluation, read_baselines
+from mlore_mm.apis.analysis.baselines import as_config, find_evaluation, read_baselines
 from mlore_mm.evaluation.multi_task_evaluator import MultiTaskEvaluator
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks

@@ -1,7 +1,7 @@
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.training.config import user_errors
 
 
 class Broken(Dataset):

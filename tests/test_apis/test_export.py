@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from mlore_mm.apis import inference_model, init_model
-from mlore_mm.apis.export import SUFFIXES, ExportModel, export_model, read_metadata
-from mlore_mm.apis.export_check import ExportCheck, check_export, letterbox
+from mlore_mm.apis.deploy.export import SUFFIXES, ExportModel, export_model, read_metadata
+from mlore_mm.apis.deploy.export_check import ExportCheck, check_export, letterbox
 from tests.shared import REPO
 from tests.tiny import SINGLE_STAGE, write_tiny
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from mlore_mm.apis import MultiTaskInferencer, inference_model
-from mlore_mm.apis.photos import PhotoError
+from mlore_mm.apis.inference.photos import PhotoError
 from mlore_mm.tasks import ClassMapResult, DepthResult, NormalsResult, ProbabilityResult
 from tests.shared import REPO
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from mlore_mm.apis import MultiTaskInferencer
+from mlore_mm.apis.inference.photos import PhotoError
 from mlore_mm.apis.page import PhotoPage
-from mlore_mm.apis.photos import PhotoError
 from mlore_mm.apis.viewer import hover_values, message_html, viewer_html
 from mlore_mm.tasks.results import NumbersResult
 from tests.tiny import write_tiny

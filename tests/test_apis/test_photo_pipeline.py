@@ -1,7 +1,7 @@
 import pytest
 
 from mlore_mm.apis import load_config
-from mlore_mm.apis.photo_pipeline import training_size
+from mlore_mm.apis.inference.photo_pipeline import training_size
 from tests.shared import REPO
 
 SIZES = dict(mlore_tiny_camvid=(256, 320), mlore_vitl_nyud=(448, 576), mlore_vitl_pascal=(512, 512))

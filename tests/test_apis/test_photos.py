@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlore_mm.apis.photos import PhotoError, read_photo
+from mlore_mm.apis.inference.photos import PhotoError, read_photo
 from mlore_mm.datasets.image_io import read_image
 
 RGB = np.random.default_rng(0).integers(0, 255, (12, 20, 3), dtype=np.uint8)

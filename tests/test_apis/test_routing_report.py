@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mlore_mm.apis import init_model
-from mlore_mm.apis.routing_report import (
+from mlore_mm.apis.analysis.routing_report import (
     ablate,
     collect_routing,
     evaluate,
@@ -17,7 +17,7 @@ from mlore_mm.apis.routing_report import (
     routed_layers,
     without_expert,
 )
-from mlore_mm.models.layers import trace_routing
+from mlore_mm.routing import trace_routing
 from tests.shared import REPO
 from tests.tiny import SINGLE_STAGE, write_rooms, write_tiny
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlore_mm.apis.photos import PhotoError
-from mlore_mm.apis.sources import PhotoSource
+from mlore_mm.apis.inference.photos import PhotoError
+from mlore_mm.apis.inference.sources import PhotoSource
 
 
 @pytest.fixture

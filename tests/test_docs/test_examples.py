@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mlore_mm.apis import load_config, train_model
-from mlore_mm.datasets.synth_rooms import Recipe, generate
+from mlore_mm.synth_rooms import Recipe, generate
 from tests.shared import REPO
 
 EXAMPLES = REPO / 'docs' / 'examples'

@@ -3,7 +3,7 @@ from mmengine.dist import get_world_size
 from torch import nn
 
 from mlore_mm.engine.processes import init_gloo, synchronise_batch_norms
-from mlore_mm.models.layers import PortableSyncBatchNorm
+from mlore_mm.models.ops import PortableSyncBatchNorm
 
 
 def test_without_an_accelerator_other_launchers_are_refused():

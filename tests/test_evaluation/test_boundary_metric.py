@@ -9,8 +9,8 @@ import torch
 from mmengine.structures import PixelData
 from PIL import Image
 
-from mlore_mm.apis.eval_boundary import eval_boundary
-from mlore_mm.apis.save_predictions import save_predictions
+from mlore_mm.apis.analysis.eval_boundary import eval_boundary
+from mlore_mm.apis.inference.save_predictions import save_predictions
 from mlore_mm.evaluation.counting_pool import CountingPool
 from mlore_mm.evaluation.functional.boundary import FAST_THRESHOLDS, FULL_THRESHOLDS, compiled
 from mlore_mm.registry import METRICS

@@ -6,7 +6,7 @@ import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from torch.testing import assert_close
 
-from mlore_mm.models.layers import PortableSyncBatchNorm
+from mlore_mm.models.ops import PortableSyncBatchNorm
 from tests.distributed import run_in_processes
 from tests.mlore_models import build_mlore, make_samples
 

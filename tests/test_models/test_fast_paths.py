@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from torch.testing import assert_close
 
-from mlore_mm.models.layers import trace_routing
 from mlore_mm.registry import MODELS, RUNNERS
+from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
 from tests.mlore_models import TASKS, make_samples, randomise
 from tests.toy import write_config

@@ -5,8 +5,8 @@ import torch
 from torch.testing import assert_close
 
 from mlore_mm.converters.mlore import official_to_mm
-from mlore_mm.models.layers import trace_routing
 from mlore_mm.registry import MODELS
+from mlore_mm.routing import trace_routing
 from tests.golden_mlore import KINDS
 from tests.shared import REPO
 

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from benchmarks.literal_mlore import LiteralMLoREHead
-from mlore_mm.models.layers import trace_routing
+from mlore_mm.routing import trace_routing
 from tests.golden_checks import evaluation_forms
 from tests.mlore_models import build_mlore, make_samples
 
@@ -29,8 +29,8 @@ def path(request, monkeypatch):
     """The way in which a CPU computes small maps, and the one for large maps."""
     if request.param == 'by sample':
         monkeypatch.setattr('mlore_mm.models.layers.wide_mixture.CHOOSING_PAYS_FROM', 0)
-        monkeypatch.setattr('mlore_mm.models.layers.winograd.FEWEST_PAIRS', 0)
-        monkeypatch.setattr('mlore_mm.models.layers.winograd.FEWEST_PIXELS', 0)
+        monkeypatch.setattr('mlore_mm.models.ops.winograd.FEWEST_PAIRS', 0)
+        monkeypatch.setattr('mlore_mm.models.ops.winograd.FEWEST_PIXELS', 0)
 
 
 @pytest.fixture(params=CASES, ids=CASES)

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.literal_parts import run_literal_in_parts
-from mlore_mm.apis.flops import build_for_counting, count_macs, set_form
+from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, set_form
 from tests.shared import REPO
 from tests.tiny import write_tiny
 

@@ -109,7 +109,7 @@ def test_pictures_while_training(tmp_path, run):
 )
 def test_mistakes_end_with_a_message(tmp_path, run, capsys, monkeypatch, script, args, message):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    monkeypatch.setattr('mlore_mm.apis.train.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mlore_mm.apis.training.train.get_device', lambda: 'cpu')
     config = write_config(tmp_path)
     with pytest.raises(SystemExit) as end:
         run(script, *[x.format(config=config) for x in args], '--work-dir', tmp_path / 'work')

@@ -9,8 +9,8 @@ Give several work folders, or files scalars.json, to lay their curves over each 
 import argparse
 import sys
 
-from mlore_mm.apis.analyze_logs import plot_runs, read_run, select_keys, table
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.analysis.analyze_logs import plot_runs, read_run, select_keys, table
+from mlore_mm.apis.training.config import user_errors
 from mlore_mm.visualization.routing_plot import save_figure
 
 

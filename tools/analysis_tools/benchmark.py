@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from mlore_mm.apis import init_model, load_config
-from mlore_mm.apis.benchmark import images_per_second, loader_batches, random_batches, summary
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.analysis.benchmark import images_per_second, loader_batches, random_batches, summary
+from mlore_mm.apis.training.config import user_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from mlore_mm.apis import browse_dataset, load_config
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.training.config import user_errors
 from mlore_mm.utils.progress import ProgressLine
 
 

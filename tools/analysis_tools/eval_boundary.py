@@ -16,8 +16,8 @@ from pathlib import Path
 
 from mmengine.utils import ProgressBar
 
-from mlore_mm.apis.config import user_errors
-from mlore_mm.apis.eval_boundary import PROTOCOLS, BoundaryResult, eval_boundary
+from mlore_mm.apis.analysis.eval_boundary import PROTOCOLS, BoundaryResult, eval_boundary
+from mlore_mm.apis.training.config import user_errors
 from mlore_mm.visualization.boundary_plot import plot_precision_recall
 
 

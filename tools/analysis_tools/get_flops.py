@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from mlore_mm.apis import load_config
-from mlore_mm.apis.config import user_errors
-from mlore_mm.apis.flops import FORMS, build_for_counting, count_macs, set_form
-from mlore_mm.apis.model_parts import run_in_parts
+from mlore_mm.apis.analysis.flops import FORMS, build_for_counting, count_macs, set_form
+from mlore_mm.apis.analysis.model_parts import run_in_parts
+from mlore_mm.apis.training.config import user_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

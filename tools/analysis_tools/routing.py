@@ -16,8 +16,8 @@ from mmengine.config import DictAction
 from mmengine.device import get_device
 
 from mlore_mm.apis import init_model
-from mlore_mm.apis.config import user_errors
-from mlore_mm.apis.routing_report import ablate, collect_routing, expert_ranks, load_dataset, write_report
+from mlore_mm.apis.analysis.routing_report import ablate, collect_routing, expert_ranks, load_dataset, write_report
+from mlore_mm.apis.training.config import user_errors
 from mlore_mm.utils.progress import ProgressLine
 
 

@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 
-from mlore_mm.apis.config import load_config, user_errors
+from mlore_mm.apis.training.config import load_config, user_errors
 from mlore_mm.datasets.checking import ARCHIVES, check_samples, check_splits
 from mlore_mm.datasets.checking_config import check_dataset, count_labels, open_datasets
 from mlore_mm.datasets.sample_list import require_folder

@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from mlore_mm.datasets.synth_rooms import Recipe, generate
+from mlore_mm.synth_rooms import Recipe, generate
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,10 +15,10 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from mlore_mm.apis import init_model
-from mlore_mm.apis.config import user_errors
-from mlore_mm.apis.export import SUFFIXES, export_model
-from mlore_mm.apis.export_check import TOLERANCE, check_export, photos_of_test_set
-from mlore_mm.apis.sources import PhotoSource
+from mlore_mm.apis.deploy.export import SUFFIXES, export_model
+from mlore_mm.apis.deploy.export_check import TOLERANCE, check_export, photos_of_test_set
+from mlore_mm.apis.inference.sources import PhotoSource
+from mlore_mm.apis.training.config import user_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,8 +13,8 @@ evaluation.json below it.
 import argparse
 import sys
 
-from mlore_mm.apis.baselines import as_config, read_baselines
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.analysis.baselines import as_config, read_baselines
+from mlore_mm.apis.training.config import user_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -75,7 +75,7 @@ def make_materials() -> None:
     import cv2
     import numpy as np
 
-    from mlore_mm.datasets.synth_rooms import Recipe, generate
+    from mlore_mm.synth_rooms import Recipe, generate
 
     Path('photos').mkdir(exist_ok=True)
     for layout, pattern in dict(nyud='images/val*', pascal='JPEGImages/*').items():

@@ -8,7 +8,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.training.config import user_errors
 from mlore_mm.converters.mlore_files import convert_to_mm, convert_to_official
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mlore'

@@ -8,7 +8,7 @@ Example:
 
 import argparse
 
-from mlore_mm.apis.config import user_errors
+from mlore_mm.apis.training.config import user_errors
 from mlore_mm.converters.files import write_checkpoint
 from mlore_mm.converters.vit import CLASS_POSITIONS, LAYOUTS, read_vit, timm_to_mm
 

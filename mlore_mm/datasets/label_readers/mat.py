@@ -10,8 +10,8 @@ import scipy.io
 from mlore_mm.datasets.image_io import MAX_PIXELS
 from mlore_mm.datasets.label_readers.base import LabelReader
 from mlore_mm.datasets.label_readers.numeric import VectorReader
+from mlore_mm.datasets.line_thinning import thin
 from mlore_mm.datasets.pascal_classes import HUMAN_PARTS, NORMALS_CLASSES, PERSON
-from mlore_mm.datasets.thin import thin
 from mlore_mm.registry import LABEL_READERS
 
 _CONTEXT_CLASSES = 459

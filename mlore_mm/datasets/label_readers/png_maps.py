@@ -7,7 +7,7 @@ import numpy as np
 
 from mlore_mm.datasets.image_io import read_png
 from mlore_mm.datasets.label_readers.base import LabelReader, expect_map
-from mlore_mm.datasets.thin import thin
+from mlore_mm.datasets.line_thinning import thin
 from mlore_mm.registry import LABEL_READERS
 
 IGNORE = 255

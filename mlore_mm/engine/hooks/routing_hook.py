@@ -7,9 +7,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from mlore_mm.models.layers import trace_routing
 from mlore_mm.registry import HOOKS
-from mlore_mm.utils.routing_stats import LayerRouting, RoutingStats
+from mlore_mm.routing import trace_routing
+from mlore_mm.routing.statistics import LayerRouting, RoutingStats
 from mlore_mm.visualization.routing_plot import figure_to_image, plot_layer, plot_overview
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mlore_mm.models.layers.task_modules import TaskModules
-from mlore_mm.models.layers.winograd import Conv, convs3x3
+from mlore_mm.models.ops.winograd import Conv, convs3x3
 
 if TYPE_CHECKING:
     from mlore_mm.models.layers.mlore_block import MLoREBlock

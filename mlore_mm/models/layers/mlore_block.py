@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from mlore_mm.models.layers.folded_mixture import FoldedMixture
 from mlore_mm.models.layers.low_rank_expert import LowRankExpert, LowRankExpertBank
-from mlore_mm.models.layers.recompute import recompute
-from mlore_mm.models.layers.router_trace import record_routing
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
 from mlore_mm.models.layers.task_router import TaskRouter
 from mlore_mm.models.layers.wide_mixture import all_experts, choosing_pays, chosen_experts
+from mlore_mm.models.ops.recompute import recompute
+from mlore_mm.routing.records import record_routing
 
 
 class MLoREBlock(BaseModule):

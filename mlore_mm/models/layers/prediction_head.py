@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mlore_mm.models.layers.recompute import recompute
-from mlore_mm.models.layers.upsampled_conv import UpsampledConv3x3
+from mlore_mm.models.ops.recompute import recompute
+from mlore_mm.models.ops.upsampled_conv import UpsampledConv3x3
 
 
 class PredictionHead(BaseModule):

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
-from mlore_mm.models.layers.top_k_gate import Routing, TopKGate
+from mlore_mm.routing.top_k_gate import Routing, TopKGate
 
 
 class TaskRouter(BaseModule):

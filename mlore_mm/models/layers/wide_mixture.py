@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mlore_mm.models.layers.winograd import Conv, convs3x3
+from mlore_mm.models.ops.winograd import Conv, convs3x3
 
 if TYPE_CHECKING:
     from mlore_mm.models.layers.mlore_block import MLoREBlock

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.models.layers.router_trace import RouterTrace
 from mlore_mm.models.losses.reduction import mean_of_rows
 from mlore_mm.registry import MODELS
+from mlore_mm.routing.records import RouterTrace
 
 
 @MODELS.register_module()

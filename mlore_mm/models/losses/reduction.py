@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mlore_mm.models.layers.all_reduce import num_processes, sum_over_processes
+from mlore_mm.models.ops.all_reduce import num_processes, sum_over_processes
 
 _WHOLE_BATCH = False
 

@@ -4,9 +4,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch.testing import assert_close
 
-from mlore_mm.models.layers.router_trace import RouterRecord, RouterTrace
 from mlore_mm.models.losses import MaskedL1Loss, MultiTaskCriterion
 from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.routing.records import RouterRecord, RouterTrace
 from tests.reference import full_reference
 
 TASKS = dict(

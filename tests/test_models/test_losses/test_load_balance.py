@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mlore_mm.models.layers.router_trace import RouterRecord, RouterTrace
 from mlore_mm.models.losses import LoadBalanceLoss
+from mlore_mm.routing.records import RouterRecord, RouterTrace
 
 
 def trace_of(*records):

@@ -1,0 +1,1 @@
+"""Exporting a model, and comparing the export with the model."""

@@ -1,0 +1,166 @@
+"""Run a trained model on one's own pictures."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+
+from mlore_mm.apis.inference.init_model import init_model, predict_batch, same_size_batches
+from mlore_mm.apis.inference.model_index import find_model, list_models
+from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline, training_size
+from mlore_mm.apis.inference.result_writer import OUTPUTS, ImageResult, ResultWriter
+from mlore_mm.apis.inference.sources import PhotoSource
+from mlore_mm.registry import INFERENCERS
+from mlore_mm.tasks import TaskSet, check_task_names
+from mlore_mm.utils.progress import ProgressLine
+
+
+@INFERENCERS.register_module()
+class MultiTaskInferencer:
+    """All tasks of a model on any pictures, in the manner of mmsegmentation's ``MMSegInferencer``.
+
+    >>> infer = MultiTaskInferencer('mlore_vitb_nyud', 'mlore_vitb_nyud.pth')
+    >>> result = infer('kitchen.jpg', out_dir='out')[0]
+    >>> result['depth'].metres, result['semseg'].names, result['normals'].unit
+
+    Args:
+        model: Name of a model in ``model-index.yml``, a config file, or a config.
+        weights: Checkpoint, a file or URL; by default what the index names. The config is never taken out of a
+            checkpoint: it is Python code there, which reading would run.
+        device: As PyTorch names it; an accelerator where there is one by default.
+        amp: Run the network in 16 bits.
+        deploy: Fold the model for good into its form for inference, where it has one: faster for small batches, but it
+            takes more memory (see ``switch_to_deploy`` of the decode head).
+        max_size: Longest side at which photos are taken in, see :class:`PhotoPipeline`.
+        slide: Windows of this size, or with (h, w) of theirs, and steps of two thirds, instead of the whole image at
+            once: memory then does not grow with the photo. True takes the training size.
+        cfg_options: Overrides of the config by dotted key.
+        show_progress: Print a line of progress.
+
+    Raises:
+        ValueError: No such model, no weights, or what :func:`init_model` raises.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Config,
+        weights: str | Path | None = None,
+        *,
+        device: str | None = None,
+        amp: bool = False,
+        deploy: bool = False,
+        max_size: int | str | None = 'train',
+        slide: bool | int | Sequence[int] = False,
+        cfg_options: dict | None = None,
+        show_progress: bool = True,
+    ) -> None:
+        if not isinstance(model, Config):
+            model, published = find_model(str(model))
+            weights = weights or published
+        if weights is None:
+            raise ValueError('No weights are published for this model: give a checkpoint as `weights`.')
+        self.model = init_model(model, weights, device or get_device(), cfg_options)
+        self.tasks: TaskSet = self.model.tasks
+        self.pipeline = PhotoPipeline(self.model.cfg, self.tasks, max_size)
+        self.amp, self.show_progress = amp, show_progress
+        self._about = dict(config=self.model.cfg.filename, checkpoint=str(weights), max_size=self.pipeline.max_side)
+        if slide:
+            self._use_windows(slide)
+        if deploy and hasattr(self.model, 'switch_to_deploy'):
+            self.model.switch_to_deploy()
+
+    list_models = staticmethod(list_models)
+
+    def __call__(self, inputs, **options) -> list[ImageResult]:
+        """Results of all pictures; see :meth:`stream` for the options. For many pictures or a video use that."""
+        return list(self.stream(inputs, **options))
+
+    def stream(
+        self,
+        inputs,
+        *,
+        tasks: Sequence[str] | None = None,
+        batch_size: int = 1,
+        out_dir: str | Path | None = None,
+        outputs: Sequence[str] = OUTPUTS,
+        on_error: str = 'raise',
+        every: int = 1,
+        max_frames: int | None = None,
+    ) -> Iterator[ImageResult]:
+        """Results one after the other, in the order of the inputs; what is not kept takes no memory.
+
+        Args:
+            inputs: What :class:`PhotoSource` takes: a path, folder, pattern, URL, array (BGR), Pillow image, video,
+                camera index, or a list of these.
+            tasks: Compute and write these tasks only.
+            batch_size: Pictures at a time, of those that follow each other in one size.
+            out_dir: Write files there, see :class:`ResultWriter`.
+            outputs: Which: 'panels', 'pictures', 'raw'.
+            on_error: 'raise' stops at a picture that cannot be used, 'skip' notes it in the log and the index.
+            every: Take every n-th frame of a video.
+            max_frames: Frames of a video or camera to take.
+
+        Raises:
+            ValueError: Nothing to run on, an unknown task, or a picture that cannot be used
+                (:class:`mlore_mm.apis.inference.photos.PhotoError`).
+        """
+        names = check_task_names(self.model.eval_tasks if tasks is None else tasks, self.tasks)
+        chosen = self.tasks.subset(names)
+        if batch_size < 1 or on_error not in ('raise', 'skip'):
+            raise ValueError(f"batch_size counts from 1 and on_error is 'raise' or 'skip': {batch_size}, {on_error!r}.")
+        source = PhotoSource(inputs, every, max_frames)
+        writer = None
+        if out_dir is not None:
+            writer = ResultWriter(out_dir, outputs, dict(self._about, tasks=chosen.to_config()))
+        return self._run(source, chosen, batch_size, writer, on_error)
+
+    def _run(
+        self, source: PhotoSource, tasks: TaskSet, batch_size: int, writer: ResultWriter | None, on_error: str
+    ) -> Iterator[ImageResult]:
+        line = ProgressLine('inference') if self.show_progress and source.total else None
+        done = 0
+        try:
+            for batch in same_size_batches(self._read(source, writer, on_error), batch_size):
+                for item, sample in zip(batch, predict_batch(self.model, batch, tasks.names, self.amp), strict=True):
+                    photo, image = item['photo'], item['image'][..., ::-1].copy()
+                    result = ImageResult(photo.name, photo.label, image, sample.cpu(), tasks)
+                    if writer:
+                        writer.write(result)
+                    done += 1
+                    if line:
+                        line(min(done, source.total), source.total)
+                    yield result
+        finally:
+            if writer:
+                writer.close()
+
+    def _read(self, source: PhotoSource, writer: ResultWriter | None, on_error: str) -> Iterator[dict]:
+        """What the pipeline packs of each photo, with the photo and its pixels."""
+        for photo in source:
+            try:
+                image = photo.read()
+                item = dict(self.pipeline(image, photo.label), photo=photo, image=image)
+            except ValueError as error:
+                if on_error == 'raise':
+                    raise
+                print_log(f'Left out: {error}', 'current')
+                if writer:
+                    writer.failed(photo.label, str(error))
+                continue
+            yield item
+
+    def _use_windows(self, slide: bool | int | Sequence[int]) -> None:
+        size = (slide, slide) if isinstance(slide, int) else slide
+        if slide is True:
+            size = self.pipeline.train_size or training_size(self.model.cfg)
+        if size is None:
+            raise ValueError('No pipeline of the config names a size: give one, as in slide=(448, 576).')
+        size = tuple(size)
+        divisor = self.model.data_preprocessor.size_divisor
+        if any(x % divisor for x in size):
+            raise ValueError(f'Windows have to be multiples of {divisor} pixels for this model, but got {size}.')
+        stride = tuple(max(side * 2 // 3, 1) for side in size)
+        self.model.test_cfg.update(mode='slide', crop_size=size, stride=stride)
+        self._about['slide'] = list(size)

@@ -1,0 +1,8 @@
+"""Operations that are about machines and not about methods: exact, faster or smaller forms of ordinary ones."""
+
+from .all_reduce import num_processes, sum_over_processes
+from .recompute import recompute
+from .sync_batch_norm import PortableSyncBatchNorm
+from .upsampled_conv import UpsampledConv3x3
+
+__all__ = ['PortableSyncBatchNorm', 'UpsampledConv3x3', 'num_processes', 'recompute', 'sum_over_processes']
