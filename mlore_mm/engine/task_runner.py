@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mlore_mm.engine.checkpoints.meta import check_meta
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
@@ -30,12 +31,14 @@ class TaskRunnerMixin:
       better follows from the task;
     - writes the config with its keys in their order (:class:`OrderedConfig`);
     - stores the ordered task names in checkpoints and compares them on loading (:class:`TaskOrderHook`);
-    - resumes from the newest whole checkpoint;
+    - resumes from the newest whole checkpoint, and goes by nothing in it that has an unexpected form;
     - makes the random numbers of every iteration follow from the seed (:class:`SeedHook`);
     - ends the loader's workers.
     """
 
     _whole_model = False  # whether weights that a checkpoint lacks are an error
+    resumed_from: str | None = None  # the file that the training goes on from
+    _reading: str | None = None
 
     @classmethod
     def from_cfg(cls, cfg):
@@ -59,6 +62,16 @@ class TaskRunnerMixin:
         if self._resume and not self._has_loaded:
             self._load_from = choose_checkpoint(self.work_dir, self._load_from)
         super().load_or_resume()
+
+    def resume(self, filename: str, *args, **options) -> None:
+        self.resumed_from = self._reading = str(filename)
+        super().resume(filename, *args, **options)
+
+    def call_hook(self, fn_name: str, **kwargs) -> None:
+        if fn_name == 'after_load_checkpoint':
+            source, self._reading = self._reading, None
+            check_meta(kwargs['checkpoint'], source or str(self._load_from or 'The checkpoint'), source is not None)
+        super().call_hook(fn_name, **kwargs)
 
     # ---- the three runs ----------------------------------------------------------------------------------------
     def train(self) -> nn.Module:

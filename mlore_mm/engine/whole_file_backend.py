@@ -26,5 +26,7 @@ class KeepingBackend:
     def remove(self, path: str) -> None:
         self.removed.append(str(path))
 
+    rmtree = remove
+
 
 register_backend('whole_files', WholeFileBackend, force=True)

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 
+from mlore_mm.engine.checkpoints.own_files import OwnFiles, describe, same_folder
 from mlore_mm.engine.whole_file_backend import KeepingBackend
 from mlore_mm.registry import HOOKS
 from mlore_mm.utils.checkpoint_files import LAST
@@ -24,6 +25,8 @@ class SafeCheckpointHook(CheckpointHook):
     - A file takes its name when all of it is on the disk, ``last_checkpoint`` and the best checkpoint as well. Older
       files are removed after that; mmengine removes first, and with ``max_keep_ckpts=1`` a kill would leave nothing.
     - What should have been removed when a training was killed is removed when it goes on.
+    - Removed are checkpoints only that this run wrote: named by its template, in its folder. Paths that a checkpoint
+      names are not obeyed: where a training goes on in another folder, the files of the first one stay.
     - What ``published_keys`` leaves of a checkpoint is written whole as well, and read without running code. The eight
       letters in its name are the beginning of the file's SHA-256, which ``torch.hub`` compares after a download.
     - A training that was killed in the middle of a validation repeats it when it goes on. mmengine leaves it out, and
@@ -38,6 +41,8 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         if '://' not in str(self.out_dir or runner.work_dir) and not (self.file_client_args or self.backend_args):
             self.backend_args = dict(backend='whole_files')
+        self.own = OwnFiles(self._folder(runner), self.filename_tmpl)
+        self._forget_other_files(runner)
         super().before_train(runner)
         if runner.iter:
             self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
@@ -47,11 +52,28 @@ class SafeCheckpointHook(CheckpointHook):
             runner.logger.info(f'Training was interrupted in the validation of iteration {runner.iter}: repeating it.')
             runner.val_loop.run()
 
+    def _folder(self, runner) -> str:
+        """Where mmengine's hook is going to write: ``out_dir`` gets the name of the work folder."""
+        work_dir = str(runner.work_dir)
+        if self.out_dir is None or self.out_dir == work_dir:
+            return work_dir
+        return f'{str(self.out_dir).rstrip("/")}/{Path(work_dir).name}'
+
+    def _forget_other_files(self, runner) -> None:
+        source = getattr(runner, 'resumed_from', None)
+        dropped = self.own.keep_own(runner.message_hub.runtime_info, same_folder(source, self.own.folder))
+        if dropped:
+            runner.logger.warning(
+                f'{source} names files that are none of this run in {self.own.folder}; they are left as they are: '
+                f'{describe(dropped)}.'
+            )
+
     def _clear_away(self, runner) -> None:
         for folder in {str(runner.work_dir), str(self.out_dir)}:
             if '://' not in folder and (left := remove_partial(folder)):
                 runner.logger.warning(f'Removed what an interrupted write left in {folder}: {", ".join(left)}.')
-        self._remove(runner.message_hub.runtime_info.get('superseded_ckpts', []))
+        superseded = runner.message_hub.runtime_info.get('superseded_ckpts', [])
+        self._remove([path for path in superseded if self.own.removable(path)])
         if runner.iter == 0:
             self._validated_file(runner).unlink(missing_ok=True)
 
@@ -124,6 +146,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _remove(self, paths: list[str]) -> None:
         for path in paths:
+            if path not in self.own:
+                continue
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
             elif self.file_backend.isdir(path):  # written by DeepSpeed or FSDP
