@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlore_mm.models.decode_heads import MLoREDecodeHead
+from mlore_mm.models.features import Features
 from mlore_mm.models.layers import MLoREBlock, TaskRouter
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.routing import record_routing
@@ -28,10 +29,13 @@ class LiteralMLoREHead(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, feats: Sequence[Tensor], tasks: Sequence[str] | None = None) -> MultiTaskOutput:
+    def required_tasks(self, tasks: Sequence[str]) -> list[str]:
+        return list(tasks)
+
+    def forward(self, feats: Features | Sequence[Tensor], tasks: Sequence[str] | None = None) -> MultiTaskOutput:
         head, tasks = self.head, list(self.head.tasks) if tasks is None else list(tasks)
         stages = []
-        for feature, project, blocks in zip(feats, head.project, head.stages, strict=True):
+        for feature, project, blocks in zip(Features.wrap(feats).shared, head.project, head.stages, strict=True):
             shared = project(feature)
             maps = dict.fromkeys(tasks, shared)
             for block in blocks:

@@ -14,10 +14,10 @@ def run_literal_in_parts(model, images: Tensor, tasks: Sequence[str], run: Calla
         ValueError: The backbone's levels differ in size or by task, which the literal decoder does not cover.
     """
     head, feats = model.decode_head, run('encoder', model.extract_feat, images)
-    if not isinstance(feats, tuple) or len({x.shape[-2:] for x in feats}) > 1 or not hasattr(head, 'stages'):
+    if not feats.is_shared or len({x.shape[-2:] for x in feats.shared}) > 1 or not hasattr(head, 'stages'):
         raise ValueError('The literal form exists for MLoRE on a plain ViT only.')
     stages = []
-    for feature, project, blocks in zip(feats, head.project, head.stages, strict=True):
+    for feature, project, blocks in zip(feats.shared, head.project, head.stages, strict=True):
         maps = dict.fromkeys(tasks, run('project', project, feature))
         for block in blocks:
             maps = run('blocks', block_output, block, maps)

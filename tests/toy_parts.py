@@ -1,9 +1,11 @@
 """Encoders and a decoder of a few lines, for the joints between parts."""
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mlore_mm.models.decode_heads.base import MultiTaskHead
+from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 from mlore_mm.routing import TopKGate, record_routing
@@ -34,6 +36,58 @@ class ToyTaskEncoder(ToyEncoder):
     def forward(self, x, task_id):
         self.calls.append(task_id)
         return (super().forward(x)[0] + task_id,)
+
+
+@MODELS.register_module()
+class ToyFoldedEncoder(ToyTaskEncoder):
+    """The same, which can do all tasks in one call."""
+
+    def forward_folded(self, x, task_ids):
+        self.calls.append(tuple(task_ids))
+        shared = ToyEncoder.forward(self, x)[0]
+        return (torch.stack([shared + i for i in task_ids]),)
+
+
+@MODELS.register_module()
+class ToyOwner(ToyEncoder):
+    """Holds a prompt per task, which it adds; returns features of every task and what it added."""
+
+    call_mode, needs_tasks = 'owner', True
+
+    def __init__(self, tasks) -> None:
+        super().__init__()
+        self.prompts = nn.ParameterDict(
+            {name: nn.Parameter(torch.full((4,), float(i))) for i, name in enumerate(tasks)}
+        )
+
+    def forward(self, x, tasks):
+        (x,) = super().forward(x)
+        prompts = {name: self.prompts[name] for name in tasks}
+        per_task = {name: (x + prompt[:, None, None],) for name, prompt in prompts.items()}
+        return Features(per_task=per_task, extras=dict(prompts=prompts))
+
+
+@MODELS.register_module()
+class ToyCrossTaskHead(MultiTaskHead):
+    """Final predictions of the main tasks come from the sum of all tasks' features, initial ones from their own."""
+
+    def __init__(self, tasks, aux_tasks=None) -> None:
+        super().__init__(tasks, [4], aux_tasks=aux_tasks)
+        channels = {name: task.out_channels for name, task in self.tasks.items()}
+        self.initial = nn.ModuleDict({name: nn.Conv2d(4, c, 1) for name, c in channels.items()})
+        self.final = nn.ModuleDict({name: nn.Conv2d(4, channels[name], 1) for name in self.main_tasks})
+
+    def required_tasks(self, tasks):
+        return list(self.tasks.names)
+
+    def forward(self, feats, tasks=None):
+        levels = {name: self.select(feats, name)[0] for name in self.tasks.names}
+        total = sum(levels.values())
+        wanted = [name for name in self.active_tasks(tasks) if name in self.main_tasks]
+        groups = {}
+        if self.wants_auxiliary('initial'):
+            groups['initial'] = {name: self.initial[name](x) for name, x in levels.items()}
+        return MultiTaskOutput({name: self.final[name](total) for name in wanted}, groups)
 
 
 @MODELS.register_module()

@@ -13,7 +13,8 @@ class StridedConvNet(BaseModule):
     """Images (B, 3, H, W) to one map per level: strides 4, 8, 16, 32 and ``widths`` channels.
 
     All that the framework asks of a backbone is this: called with a batch, it returns a tuple of maps. One that looks
-    at its input differently for each task sets ``task_conditioned = True`` and takes ``forward(x, task_id)``.
+    at its input differently for each task sets ``call_mode = 'per_task'`` and takes ``forward(x, task_id)``; one that
+    holds something of each task sets ``call_mode = 'owner'`` and takes ``forward(x, tasks)``, the names.
     """
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 128), init_cfg: dict | None = None) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mlore_mm.models.decode_heads.base import Features, MultiTaskHead
+from mlore_mm.models.decode_heads.base import MultiTaskHead
+from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 

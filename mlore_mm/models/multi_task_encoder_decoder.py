@@ -8,6 +8,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
+from mlore_mm.models.encoding import build_backbone, encode
+from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.models.sliding_windows import slide_inference
 from mlore_mm.registry import MODELS
@@ -20,8 +22,8 @@ from mlore_mm.tasks import TaskSet, check_task_names
 class MultiTaskEncoderDecoder(BaseModel):
     """One network for several dense tasks; what ``EncoderDecoder`` is in mmsegmentation.
 
-    The segmentor owns the loop over tasks: a backbone is called once, or, where it has ``task_conditioned = True``,
-    once per task as ``backbone(x, task_id)``, with the task's position in the model's order.
+    The segmentor owns the loop over tasks: it calls the backbone as the backbone wants it (once, once per task, or once
+    with the tasks' names, see :func:`mlore_mm.models.encoding.encode`), for the tasks whose features the head needs.
 
     Args:
         backbone: Config of any mmseg or mmpretrain backbone, or of ours.
@@ -32,6 +34,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         neck: Config of a module between backbone and head.
         criterion: Config of the criterion.
         frozen_backbone: Encoder without gradients, in evaluation mode.
+        folded_tasks: Call a backbone that runs per task once for all tasks, where it offers that.
         gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='PCGrad')``; at work in training.
         train_cfg: Kept for configs in mmsegmentation's manner; unused.
         test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
@@ -52,6 +55,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         neck: dict | None = None,
         criterion: dict | None = None,
         frozen_backbone: bool = False,
+        folded_tasks: bool = True,
         gradient_surgery: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
@@ -65,13 +69,14 @@ class MultiTaskEncoderDecoder(BaseModel):
                 'MultiTaskEncoderDecoder got no tasks. Configs hand them over by mlore_mm.tasks.bind_tasks(cfg), which '
                 "runs by itself where the config has runner_type='mlore_mm.MultiTaskRunner'."
             )
-        self.tasks = TaskSet(tasks)
-        self.aux_tasks = tuple(check_task_names(aux_tasks, self.tasks))
+        self.tasks = TaskSet(tasks, aux_tasks)
+        self.aux_tasks, self.folded_tasks = self.tasks.aux, folded_tasks
         self.test_cfg = dict(test_cfg or {})
         self.eval_tasks = self._checked_test_cfg()
-        self.backbone = MODELS.build(backbone)
+        self.backbone = build_backbone(backbone, self.tasks)
         self.neck = MODELS.build(neck) if neck else None
         self.decode_head = MODELS.build(dict(tasks=self.tasks, **decode_head))
+        self.decode_head.evaluated_groups = frozenset(self.test_cfg.get('groups') or ())
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
         self.gradient_surgery = MODELS.build(gradient_surgery) if gradient_surgery else None
         self.frozen_backbone = frozen_backbone
@@ -83,27 +88,25 @@ class MultiTaskEncoderDecoder(BaseModel):
         mode = self.test_cfg.get('mode', 'whole')
         if mode not in ('whole', 'slide'):
             raise ValueError(f"test_cfg.mode is 'whole' or 'slide', but got {mode!r}.")
-        default = [name for name in self.tasks if name not in self.aux_tasks]
-        wanted = check_task_names(self.test_cfg.get('tasks') or default, self.tasks)
+        wanted = check_task_names(self.test_cfg.get('tasks') or self.tasks.main, self.tasks)
         return [name for name in self.tasks if name in wanted]
 
     # ---- parts ---------------------------------------------------------------------------------------------------
-    def extract_feat(self, inputs: Tensor, tasks: Sequence[str] | None = None):
-        """Images (B, 3, H, W) to a tuple of maps, or to a tuple per task where the backbone is task-conditioned."""
+    def extract_feat(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> Features:
+        """Images (B, C, H, W) to features of all tasks or the named ones."""
+        names = self._names(tasks, self.tasks)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_backbone):
-            if getattr(self.backbone, 'task_conditioned', False):
-                order = list(self.tasks)
-                names = order if tasks is None else [name for name in order if name in tasks]
-                feats = {name: self.backbone(inputs, order.index(name)) for name in names}
-            else:
-                feats = self.backbone(inputs)
-        if self.neck is None:
-            return feats
-        return {k: self.neck(v) for k, v in feats.items()} if isinstance(feats, dict) else self.neck(feats)
+            feats = encode(self.backbone, inputs, names, self.tasks.names, self.folded_tasks)
+        return feats if self.neck is None else feats.map(self.neck)
 
     def decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
         """Images to the head's output, for all tasks or the named ones."""
-        return self.decode_head(self.extract_feat(inputs, tasks), tasks)
+        return self._decode(inputs, tasks)[1]
+
+    def _decode(self, inputs: Tensor, tasks: Sequence[str] | None) -> tuple[Features, MultiTaskOutput]:
+        names = self._names(tasks, self.tasks)
+        feats = self.extract_feat(inputs, self.decode_head.required_tasks(names))
+        return feats, self.decode_head(feats, names)
 
     def encode_decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Images (B, 3, H, W) to logits (B, C_t, H, W) per task at the size of the input."""
@@ -141,8 +144,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         """Weighted losses by log key."""
         tasks = self._names(tasks, self.tasks)
         with trace_routing() as trace:
-            feats = self.extract_feat(inputs, tasks)
-            output = self.decode_head(feats, tasks)
+            feats, output = self._decode(inputs, tasks)
         targets = {name: self._stack_targets(name, data_samples, inputs.shape[-2:]) for name in tasks}
         losses = self.criterion(output, targets, trace)
         if self.gradient_surgery is not None and self.training and torch.is_grad_enabled():

@@ -11,15 +11,19 @@ class TaskSet(Mapping):
 
     Args:
         tasks: Name to a config dict (``dict(type='Depth', ...)``) or to a built Task. The order is the model's order.
+        aux: Names among them that are supervised, but neither predicted nor evaluated.
 
     Raises:
-        ValueError: No task, or an entry without a known ``type``.
+        ValueError: No task, an entry without a known ``type``, or an unknown name in ``aux``.
     """
 
-    def __init__(self, tasks: Mapping) -> None:
+    def __init__(self, tasks: Mapping, aux: Iterable[str] = ()) -> None:
         if not tasks:
             raise ValueError('At least one task is needed, but `tasks` is empty. Check `tasks` and `task_names`.')
         self._tasks = {name: _build(name, task) for name, task in tasks.items()}
+        named = check_task_names(aux, self._tasks)
+        self.aux = tuple(name for name in self._tasks if name in named)
+        self.main = tuple(name for name in self._tasks if name not in named)
 
     def __getitem__(self, name: str) -> Task:
         if name not in self._tasks:
@@ -42,7 +46,10 @@ class TaskSet(Mapping):
     def subset(self, names: Iterable[str]) -> 'TaskSet':
         """The named tasks, in this set's order whatever the order of ``names``."""
         names = check_task_names(names, self._tasks)
-        return TaskSet({name: task for name, task in self._tasks.items() if name in names})
+        return TaskSet(
+            {name: task for name, task in self._tasks.items() if name in names},
+            [name for name in self.aux if name in names],
+        )
 
     def to_config(self) -> dict[str, dict]:
         """Plain dicts that rebuild this set."""

@@ -56,9 +56,9 @@ def test_neck_sees_the_features_of_every_task(images):
     wanted = model.extract_feat(images)
     model.neck = lambda feats: tuple(2 * x for x in feats)
     feats = model.extract_feat(images)
-    assert list(feats) == ['semseg', 'depth', 'normals']
-    for name, (x,) in feats.items():
-        assert_close(x, 2 * wanted[name][0])
+    assert list(feats.per_task) == ['semseg', 'depth', 'normals']
+    for name in feats.per_task:
+        assert_close(feats.of(name)[0], 2 * wanted.of(name)[0])
 
 
 def test_auxiliary_group_of_a_task_that_is_not_evaluated(images):

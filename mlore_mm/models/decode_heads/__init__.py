@@ -2,5 +2,6 @@
 
 from .mlore_head import MLoREDecodeHead
 from .multi_task_fcn_head import MultiTaskFCNHead
+from .per_task_head import PerTaskHead
 
-__all__ = ['MLoREDecodeHead', 'MultiTaskFCNHead']
+__all__ = ['MLoREDecodeHead', 'MultiTaskFCNHead', 'PerTaskHead']

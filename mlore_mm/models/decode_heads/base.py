@@ -1,4 +1,4 @@
-"""What every multi-task decoder shares: which features it takes, for which tasks."""
+"""What every multi-task decoder shares: which features it takes, for which tasks, and what it needs for them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,20 +6,25 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mlore_mm.models.features import Features
 from mlore_mm.tasks import TaskSet, check_task_names
-
-Features = Sequence[Tensor] | Mapping[str, Sequence[Tensor]]
 
 
 class MultiTaskHead(BaseModule):
-    """Base of the decoders. ``forward(feats, tasks)`` returns a :class:`MultiTaskOutput`.
+    """Base of the decoders. ``forward(feats, tasks)`` takes :class:`Features` and returns a :class:`MultiTaskOutput`.
+
+    A decoder in which tasks look at each other says so in :meth:`required_tasks`; the segmentor then has the encoder
+    compute the features of those tasks as well. Groups of auxiliary logits are computed where
+    :meth:`wants_auxiliary` says so: in training, and in evaluation where a metric looks at them.
 
     Args:
-        tasks: The model's tasks in order; the segmentor hands them in.
+        tasks: The model's tasks in order; the segmentor hands them in. ``tasks.aux`` are those that are supervised and
+            not predicted.
         in_channels: Channels of the used levels.
         in_index: Indices of the used levels in the backbone's output; all of them by default.
         reference_level: Position within ``in_index`` of the level whose grid all levels are brought to. With strides
             4, 8, 16, 32 and 2 the decoder works at stride 16.
+        aux_tasks: Names of the auxiliary tasks, where ``tasks`` does not know them.
         init_cfg: As in mmengine.
 
     Raises:
@@ -33,9 +38,12 @@ class MultiTaskHead(BaseModule):
         in_index: Sequence[int] | None = None,
         reference_level: int = 0,
         init_cfg: dict | None = None,
+        aux_tasks: Sequence[str] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
+        tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
+        self.tasks = TaskSet(tasks, aux_tasks) if aux_tasks else tasks
+        self.evaluated_groups: frozenset[str] = frozenset()
         self.in_channels = [in_channels] if isinstance(in_channels, int) else list(in_channels)
         self.in_index = list(range(len(self.in_channels))) if in_index is None else list(in_index)
         if len(self.in_index) != len(self.in_channels):
@@ -47,6 +55,24 @@ class MultiTaskHead(BaseModule):
             raise ValueError(f'reference_level={reference_level} is not one of the {len(self.in_index)} used levels.')
         self.reference_level = reference_level
 
+    @property
+    def main_tasks(self) -> list[str]:
+        """Names of the tasks that are predicted."""
+        return list(self.tasks.main)
+
+    @property
+    def aux_tasks(self) -> list[str]:
+        """Names of the tasks that are supervised and not predicted."""
+        return list(self.tasks.aux)
+
+    def required_tasks(self, tasks: Sequence[str]) -> list[str]:
+        """The tasks whose features are needed to compute ``tasks``, in the model's order. Here: the same ones."""
+        return self.active_tasks(tasks)
+
+    def wants_auxiliary(self, group: str) -> bool:
+        """Whether the named group of auxiliary logits is to be computed in this pass."""
+        return self.training or group in self.evaluated_groups
+
     def active_tasks(self, tasks: Sequence[str] | None) -> list[str]:
         """The wanted tasks in the model's order, all of them for None."""
         if tasks is None:
@@ -54,12 +80,24 @@ class MultiTaskHead(BaseModule):
         wanted = check_task_names(tasks, self.tasks.names)
         return [name for name in self.tasks.names if name in wanted]
 
-    def select(self, feats: Sequence[Tensor]) -> list[Tensor]:
+    def select(self, feats: Features | Sequence[Tensor], task: str | None = None) -> list[Tensor]:
         """The used levels, with a check that the backbone gives what was configured.
 
+        Args:
+            feats: What the encoder returned, or levels.
+            task: Whose levels; the shared ones by default.
+
         Raises:
-            ValueError: A level is missing or has another number of channels.
+            ValueError: A level is missing or has another number of channels, or tasks do not share levels and none is
+                named.
         """
+        feats = Features.wrap(feats)
+        if task is None and not feats.shared:
+            raise ValueError(
+                f'{type(self).__name__} needs features that the tasks share, but this encoder gives every task its '
+                'own. Use another head, or an encoder that is called once.'
+            )
+        feats = feats.shared if task is None else feats.of(task)
         if max(self.in_index) >= len(feats):
             raise ValueError(
                 f'The decode head uses levels in_index={self.in_index}, but the backbone returns {len(feats)}.'

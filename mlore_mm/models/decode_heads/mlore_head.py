@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.models.decode_heads.base import Features, MultiTaskHead
+from mlore_mm.models.decode_heads.base import MultiTaskHead
+from mlore_mm.models.features import Features
 from mlore_mm.models.layers import MLoREBlock, PredictionHead, StageFusion
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
@@ -111,11 +112,11 @@ class MLoREDecodeHead(MultiTaskHead):
 
     def _project(self, feats: Features, tasks: Sequence[str]) -> list[Tensor]:
         """Each stage's features at D channels on one grid: (1, B, D, h, w) shared, or (T, B, D, h, w)."""
-        if isinstance(feats, Mapping):
-            per_task = [self._project_levels(feats[task]) for task in tasks]
-            return [torch.stack(levels) for levels in zip(*per_task, strict=True)]
-        return [x[None] for x in self._project_levels(feats)]
+        feats = Features.wrap(feats)
+        if feats.is_shared:
+            return [x[None] for x in self._project_levels(self.select(feats))]
+        per_task = [self._project_levels(self.select(feats, task)) for task in tasks]
+        return [torch.stack(levels) for levels in zip(*per_task, strict=True)]
 
-    def _project_levels(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        levels = self.select(feats)
+    def _project_levels(self, levels: Sequence[Tensor]) -> list[Tensor]:
         return self.to_reference([conv(x) for conv, x in zip(self.project, levels, strict=True)])

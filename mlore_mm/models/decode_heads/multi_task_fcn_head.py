@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.models.decode_heads.base import Features, MultiTaskHead
+from mlore_mm.models.decode_heads.base import MultiTaskHead
+from mlore_mm.models.features import Features
 from mlore_mm.models.layers import PredictionHead
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
@@ -57,11 +58,12 @@ class MultiTaskFCNHead(MultiTaskHead):
     def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
         """Levels (B, C_l, h_l, w_l), shared or per task, to logits (B, C_t, scale*h, scale*w) per task."""
         tasks = self.active_tasks(tasks)
-        if isinstance(feats, Mapping):
-            joined = {task: self._join(feats[task]) for task in tasks}
+        feats = Features.wrap(feats)
+        if feats.is_shared:
+            joined = dict.fromkeys(tasks, self._join(self.select(feats)))
         else:
-            joined = dict.fromkeys(tasks, self._join(feats))
+            joined = {task: self._join(self.select(feats, task)) for task in tasks}
         return MultiTaskOutput(logits={task: self.heads[task](joined[task]) for task in tasks})
 
-    def _join(self, feats: Sequence[Tensor]) -> Tensor:
-        return torch.cat(self.to_reference(self.select(feats)), dim=1)
+    def _join(self, levels: Sequence[Tensor]) -> Tensor:
+        return torch.cat(self.to_reference(levels), dim=1)

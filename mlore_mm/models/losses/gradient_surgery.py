@@ -6,6 +6,7 @@ import torch
 from mmengine.dist import all_reduce, broadcast
 from torch import Tensor, nn
 
+from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 
@@ -34,11 +35,11 @@ class GradientSurgery(nn.Module):
         """Inner products of the gradients (T, T), finite, float64, to weights (T,)."""
         raise NotImplementedError
 
-    def forward(self, feats: Sequence[Tensor], losses: dict[str, Tensor], output: MultiTaskOutput) -> dict[str, Tensor]:
+    def forward(self, feats: Features, losses: dict[str, Tensor], output: MultiTaskOutput) -> dict[str, Tensor]:
         """Prepare the backward pass of these losses.
 
         Args:
-            feats: Shared features (B, C, h, w), one or several levels.
+            feats: What the encoder returned; its shared levels are what the gradients are taken at.
             losses: Terms by log key, as the criterion returns them.
             output: What they were computed from.
 
@@ -48,7 +49,7 @@ class GradientSurgery(nn.Module):
         Raises:
             ValueError: There are no shared features, or none that needs a gradient.
         """
-        feats = _shared(feats)
+        feats = _shared(Features.wrap(feats))
         terms = task_terms(losses, output)
         if len(terms) < 2:
             return {}
@@ -128,13 +129,13 @@ def task_terms(losses: dict[str, Tensor], output: MultiTaskOutput) -> dict[str, 
     return terms
 
 
-def _shared(feats) -> list[Tensor]:
-    if isinstance(feats, dict):
+def _shared(feats: Features) -> list[Tensor]:
+    if not feats.is_shared:
         raise ValueError(
             'gradient_surgery needs features that the tasks share, but this backbone is task-conditioned and gives '
             'every task its own. Remove gradient_surgery from the model.'
         )
-    feats = [x for x in feats if x.requires_grad]
+    feats = [x for x in feats.shared if x.requires_grad]
     if not feats:
         raise ValueError(
             'gradient_surgery changes what the encoder learns, but the features need no gradient: the encoder is '

@@ -120,7 +120,7 @@ def test_needs_shared_features_that_learn():
     with pytest.raises(ValueError, match='frozen_backbone=True'):
         PCGrad()((torch.zeros(2),), losses, output)
     with pytest.raises(ValueError, match='task-conditioned'):
-        PCGrad()(dict(a=()), losses, output)
+        PCGrad()(dict(a=torch.zeros(2, requires_grad=True)), losses, output)
 
 
 # ---- a whole model ---------------------------------------------------------------------------------------------------

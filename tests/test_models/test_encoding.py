@@ -1,0 +1,67 @@
+"""The ways in which an encoder is called, through the model."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
+from tests import toy_parts
+
+TASKS = dict(semseg=dict(type='SemSeg', out_channels=3), depth=dict(type='Depth'), edge=dict(type='Edge'))
+
+
+def build(backbone: str, head: dict | None = None, **options) -> MultiTaskEncoderDecoder:
+    torch.manual_seed(0)
+    head = head or dict(type='MultiTaskFCNHead', in_channels=[4], embed_dims=4)
+    return MultiTaskEncoderDecoder(dict(type=backbone), head, tasks=TASKS, **options).eval()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    torch.manual_seed(1)
+    return torch.randn(2, 3, 16, 16)
+
+
+def test_a_folded_call_gives_what_separate_calls_give(images):
+    folded, separate = build('ToyFoldedEncoder'), build('ToyFoldedEncoder', folded_tasks=False)
+    separate.load_state_dict(folded.state_dict())
+    a, b = folded(images), separate(images)
+    assert folded.backbone.calls == [(0, 1, 2)]
+    assert separate.backbone.calls == [0, 1, 2]
+    for name in TASKS:
+        assert_close(a[name], b[name])
+
+
+def test_a_folded_call_of_one_task_computes_one(images):
+    model = build('ToyFoldedEncoder')
+    assert_close(model(images, tasks=['edge'])['edge'], model(images)['edge'])
+    assert model.backbone.calls[0] == (2,)
+
+
+def test_an_owner_gets_the_tasks_from_the_model(images):
+    model = build('ToyOwner')
+    assert set(model.backbone.prompts) == set(TASKS)
+    feats = model.extract_feat(images, ['depth'])
+    assert list(feats.per_task) == ['depth']
+    assert list(feats.extras['prompts']) == ['depth']
+    assert_close(model(images, tasks=['depth'])['depth'], model(images)['depth'])
+
+
+@pytest.mark.parametrize('backbone', ['ToyTaskEncoder', 'ToyFoldedEncoder', 'ToyOwner'])
+def test_a_cross_task_decoder_gets_the_features_of_all_tasks_when_asked_for_one(backbone, images):
+    model = build(backbone, dict(type='ToyCrossTaskHead'))
+    assert_close(model(images, tasks=['depth'])['depth'], model(images)['depth'])
+
+
+def test_auxiliary_tasks_are_supervised_and_not_predicted(images):
+    model = build('ToyOwner', dict(type='ToyCrossTaskHead'), aux_tasks=['edge'])
+    assert model.decode_head.main_tasks == ['semseg', 'depth']
+    assert list(model.decode_head.final) == ['semseg', 'depth']
+    assert list(model(images)) == ['semseg', 'depth']
+    assert list(model.train().decode(images).auxiliary['initial']) == list(TASKS)
+
+
+def test_an_unknown_way_of_being_called_is_named(monkeypatch):
+    monkeypatch.setattr(toy_parts.ToyEncoder, 'call_mode', 'twice', raising=False)
+    with pytest.raises(ValueError, match="ToyEncoder.call_mode is one of .* but is 'twice'"):
+        build('ToyEncoder')
