@@ -99,10 +99,14 @@ def test_what_is_own(tmp_path):
         assert f'{tmp_path}/{name}' in own
     for name in ('iter_3.pth/x', 'iter_x.pth', 'iter_3.pth.bak', 'epoch_3.pth', 'xiter_3.pth'):
         assert f'{tmp_path}/{name}' not in own, name
-    assert 'iter_3.pth' not in own and f'{tmp_path}/sub/iter_3.pth' not in own
-    assert f'{tmp_path}/iter_3.pth\0' not in own and 3 not in own and None not in own
+    assert 'iter_3.pth' not in own
+    assert f'{tmp_path}/sub/iter_3.pth' not in own
+    assert f'{tmp_path}/iter_3.pth\0' not in own
+    assert 3 not in own
+    assert None not in own
     remote = OwnFiles('s3://bucket/run', 'epoch_{}.pth')
-    assert 's3://bucket/run/epoch_3.pth' in remote and 's3://bucket/other/epoch_3.pth' not in remote
+    assert 's3://bucket/run/epoch_3.pth' in remote
+    assert 's3://bucket/other/epoch_3.pth' not in remote
     assert not own.removable(tmp_path / 'iter_3.pth')  # nothing there
     (tmp_path / 'iter_3.pth').mkdir()
     assert not own.removable(tmp_path / 'iter_3.pth')
