@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from mlore_mm.engine.checkpoints.meta import check_meta
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
+from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.engine.loader_workers import start_worker
@@ -71,6 +72,10 @@ class TaskRunnerMixin:
         if fn_name == 'after_load_checkpoint':
             source, self._reading = self._reading, None
             check_meta(kwargs['checkpoint'], source or str(self._load_from or 'The checkpoint'), source is not None)
+        if fn_name == 'before_val':
+            for hook in self.hooks:
+                if isinstance(hook, PreemptionHook):
+                    hook.before_validation(self)
         super().call_hook(fn_name, **kwargs)
 
     # ---- the three runs ----------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def check_meta(checkpoint: dict, source: str, resuming: bool = False) -> None:
             )
     tasks = meta.get('tasks')
     if tasks is not None and not (isinstance(tasks, (list, tuple)) and all(isinstance(x, str) for x in tasks)):
-        raise ValueError(f"{source} says meta['tasks'] = {_short(tasks)}, where a list of names was expected.")
+        raise ValueError(f"{source} says meta['tasks'] = {_short(tasks)}; a list of names was expected.")
     if resuming:
         _check_for_resuming(checkpoint, source)
 

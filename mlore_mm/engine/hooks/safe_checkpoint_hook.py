@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook
 
 from mlore_mm.engine.checkpoints.own_files import OwnFiles, describe, same_folder
 from mlore_mm.engine.whole_file_backend import KeepingBackend
+from mlore_mm.engine.whole_points import step_is_whole
 from mlore_mm.registry import HOOKS
 from mlore_mm.utils.checkpoint_files import LAST
 from mlore_mm.utils.safe_load import load_checkpoint_file
@@ -29,6 +30,8 @@ class SafeCheckpointHook(CheckpointHook):
       names are not obeyed: where a training goes on in another folder, the files of the first one stay.
     - What ``published_keys`` leaves of a checkpoint is written whole as well, and read without running code. The eight
       letters in its name are the beginning of the file's SHA-256, which ``torch.hub`` compares after a download.
+    - With gradient accumulation a checkpoint that is due between two updates of the weights is written at the next
+      update (``by_epoch``: at the end of the next epoch that ends with one), so that a resumed training is the same.
     - A training that was killed in the middle of a validation repeats it when it goes on. mmengine leaves it out, and
       with it the final numbers where it was the last one.
 
@@ -36,6 +39,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     saved_step: int | None = None
+    _postponed = False
 
     # ---- start -------------------------------------------------------------------------------------------------
     def before_train(self, runner) -> None:
@@ -89,6 +93,19 @@ class SafeCheckpointHook(CheckpointHook):
     def _validated_file(runner) -> Path:
         return Path(runner.work_dir) / _VALIDATED
 
+    # ---- when to save ------------------------------------------------------------------------------------------
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if self._postponed and not self.by_epoch and step_is_whole(runner.optim_wrapper):
+            self._save_checkpoint(runner)
+        else:
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_train_epoch(self, runner) -> None:
+        if self._postponed and self.by_epoch and step_is_whole(runner.optim_wrapper):
+            self._save_checkpoint(runner)
+        else:
+            super().after_train_epoch(runner)
+
     # ---- saving ------------------------------------------------------------------------------------------------
     def save_now(self, runner, iterations: int) -> str:
         """Save beside the rhythm, after so many finished iterations; the path. All processes call it."""
@@ -97,7 +114,11 @@ class SafeCheckpointHook(CheckpointHook):
         return self.last_ckpt
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        """As mmengine's, but write, then name, then remove."""
+        """As mmengine's, but write, then name, then remove; and only when the weights were just updated."""
+        self._postponed = not step_is_whole(runner.optim_wrapper)
+        if self._postponed:
+            runner.logger.info(f'Gradients are being accumulated: the checkpoint of {step} waits for the next update.')
+            return
         limit = self.max_keep_ckpts
         outdated = []
         if limit > 0:
