@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import at_valid, masked_mean
+from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, at_valid, masked_mean
 from mlore_mm.registry import MODELS
 
 
@@ -23,7 +23,7 @@ class BerHuLoss(nn.Module):
             raise ValueError(f'BerHuLoss needs 0 < share <= 1, but got {share}. Check `loss` of the task.')
         self.share = share
 
-    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Logits (B, C, H, W), labels (B, C, H, W), valid (B, 1, H, W) bool, to a scalar.
 
         Nothing here asks the device for a number, and a batch without valid pixels gives a zero with a gradient path.
@@ -31,4 +31,4 @@ class BerHuLoss(nn.Module):
         error = (logits.float() - at_valid(target, valid)).abs()
         limit = self.share * torch.where(valid, error, 0).amax().detach().clamp(min=1e-6)
         loss = torch.where(error <= limit, error, (error.square() + limit.square()) / (2 * limit))
-        return masked_mean(loss, valid) / logits.shape[1]
+        return masked_mean(loss, valid, reduction) / logits.shape[1]

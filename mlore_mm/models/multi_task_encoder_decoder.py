@@ -145,11 +145,19 @@ class MultiTaskEncoderDecoder(BaseModel):
         tasks = self._names(tasks, self.tasks)
         with trace_routing() as trace:
             feats, output = self._decode(inputs, tasks)
-        targets = {name: self._stack_targets(name, data_samples, inputs.shape[-2:]) for name in tasks}
-        losses = self.criterion(output, targets, trace)
+        losses = self._criterion_losses(output, data_samples, inputs.shape[-2:], tasks, trace)
         if self.gradient_surgery is not None and self.training and torch.is_grad_enabled():
             losses.update(self.gradient_surgery(feats, losses, output))
         return losses
+
+    def _criterion_losses(
+        self, output: MultiTaskOutput, samples, size, tasks: Sequence[str], trace
+    ) -> dict[str, Tensor]:
+        context = self.criterion.needs_context
+        labelled = {*tasks, *(name for logits in output.auxiliary.values() for name in logits)}
+        wanted = [name for name in self.tasks if context or name in labelled]
+        targets = {name: self._stack_targets(name, samples, size) for name in wanted}
+        return self.criterion(output, targets, trace, [sample.metainfo for sample in samples] if context else ())
 
     def predict(self, inputs: Tensor, data_samples: Sequence | None = None, tasks: Sequence[str] | None = None) -> list:
         """Data samples with ``pred`` at the original size of each image."""

@@ -91,6 +91,13 @@ class Task:
         return np.full(shape, self.ignore_value, dtype=self.dtype)
 
     # ---- targets and logits ------------------------------------------------------------------------------------
+    def encode(self, target: Tensor) -> Tensor:
+        """(B, C, H, W) label to what the loss compares logits with; what stands at ignored pixels does not matter.
+
+        The other direction is :meth:`decode`. Here: the label itself.
+        """
+        return target
+
     def valid_mask(self, target: Tensor) -> Tensor:
         """(..., C, H, W) label to (..., 1, H, W) bool: the pixels that count, for loss and metric alike."""
         return (target != self.ignore_value).all(dim=-3, keepdim=True)

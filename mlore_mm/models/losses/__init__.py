@@ -4,23 +4,30 @@ from .balanced_bce import BalancedBCELoss
 from .criterion import MultiTaskCriterion
 from .cross_entropy import BalancedCrossEntropyLoss, PixelCrossEntropyLoss
 from .gradient_surgery import AlignedMTL, GradientSurgery, PCGrad
+from .groups import AuxiliaryGroup, LossContext
 from .load_balance import LoadBalanceLoss
+from .reduction import PER_PROCESS, Reduction, masked_mean
 from .regression import MaskedL1Loss, NormalsL1Loss
 from .weighting import DynamicWeightAverage, FixedWeighting, RandomLossWeighting, UncertaintyWeighting
 
 __all__ = [
     'AlignedMTL',
+    'AuxiliaryGroup',
     'BalancedBCELoss',
     'BalancedCrossEntropyLoss',
     'DynamicWeightAverage',
     'FixedWeighting',
     'GradientSurgery',
     'LoadBalanceLoss',
+    'LossContext',
     'MaskedL1Loss',
     'MultiTaskCriterion',
     'NormalsL1Loss',
     'PCGrad',
+    'PER_PROCESS',
     'PixelCrossEntropyLoss',
     'RandomLossWeighting',
+    'Reduction',
     'UncertaintyWeighting',
+    'masked_mean',
 ]

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import at_valid, masked_mean
+from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, at_valid, full_precision, masked_mean
 from mlore_mm.registry import MODELS
 
 
@@ -28,10 +28,10 @@ class BalancedBCELoss(nn.Module):
             )
         self.pos_weight = pos_weight
 
-    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Logits and labels in 0..1 (B, C, H, W), valid (B, 1, H, W) bool, to a scalar."""
         target = at_valid(target, valid)
         # softplus(-x) is -log sigmoid(x), and softplus(x) is -log(1 - sigmoid(x)).
-        positive, negative = F.softplus(-logits.float()), F.softplus(logits.float())
+        positive, negative = F.softplus(-full_precision(logits)), F.softplus(full_precision(logits))
         loss = self.pos_weight * target * positive + (1 - self.pos_weight) * (1 - target) * negative
-        return masked_mean(loss, valid) / logits.shape[1]
+        return masked_mean(loss, valid, reduction) / logits.shape[1]

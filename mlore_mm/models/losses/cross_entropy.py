@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import at_valid, masked_mean, masked_share
+from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, at_valid, full_precision, masked_mean, masked_share
 from mlore_mm.registry import MODELS
 
 
@@ -14,7 +14,7 @@ def _negative_log_likelihood(logits: Tensor, target: Tensor, valid: Tensor) -> t
     No reduction inside ``cross_entropy``: its own has no deterministic form on GPUs.
     """
     ids = at_valid(target, valid).long()
-    return F.cross_entropy(logits.float(), ids[:, 0], reduction='none')[:, None], ids
+    return F.cross_entropy(full_precision(logits), ids[:, 0], reduction='none')[:, None], ids
 
 
 @MODELS.register_module()
@@ -24,10 +24,10 @@ class PixelCrossEntropyLoss(nn.Module):
     Source: semseg and human_parts of MLoRE (Yang et al., CVPR 2024).
     """
 
-    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Logits (B, C, H, W), class ids (B, 1, H, W) of any dtype, valid (B, 1, H, W) bool, to a scalar."""
         loss, _ = _negative_log_likelihood(logits, target, valid)
-        return masked_mean(loss, valid)
+        return masked_mean(loss, valid, reduction)
 
 
 @MODELS.register_module()
@@ -40,7 +40,7 @@ class BalancedCrossEntropyLoss(nn.Module):
     Differs: a batch without valid pixels gives zero, where the published code raises an error.
     """
 
-    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Logits (B, 2, H, W), class ids (B, 1, H, W) of any dtype, valid (B, 1, H, W) bool, to a scalar."""
         if logits.shape[1] != 2:
             raise ValueError(
@@ -48,6 +48,6 @@ class BalancedCrossEntropyLoss(nn.Module):
                 f'{logits.shape[1]}. Set out_channels=2 in the task, or use PixelCrossEntropyLoss.'
             )
         loss, ids = _negative_log_likelihood(logits, target, valid)
-        negative_share = masked_share(ids == 0, valid)
+        negative_share = masked_share(ids == 0, valid, reduction)
         weight = torch.where(ids == 0, 1 - negative_share, negative_share)
-        return masked_mean(weight * loss, valid)
+        return masked_mean(weight * loss, valid, reduction)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import mean_of_rows
+from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, mean_of_rows
 from mlore_mm.registry import MODELS
 from mlore_mm.routing.records import RouterTrace
 
@@ -26,7 +26,7 @@ class LoadBalanceLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, trace: RouterTrace | None) -> Tensor:
+    def forward(self, trace: RouterTrace | None, reduction: Reduction = PER_PROCESS) -> Tensor:
         """A ``RouterTrace`` to a weighted scalar.
 
         Raises:
@@ -37,7 +37,8 @@ class LoadBalanceLoss(nn.Module):
                 'LoadBalanceLoss found no router record: nothing in the model routes, or the forward pass ran outside '
                 'a router trace. Remove `load_balance` from `auxiliary_losses`, or use a backbone or head with routers.'
             )
-        loads = [mean_of_rows(torch.cat([r.gates.float() for r in records])) for records in trace.by_layer().values()]
+        rows = [torch.cat([r.gates.float() for r in records]) for records in trace.by_layer().values()]
+        loads = [mean_of_rows(x, reduction) for x in rows]
         terms = [squared_variation(load) for load in loads]
         return self.loss_weight * torch.stack(terms).sum()
 

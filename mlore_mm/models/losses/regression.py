@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import at_valid, masked_mean
+from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, at_valid, full_precision, masked_mean
 from mlore_mm.registry import MODELS
 
 
@@ -14,9 +14,9 @@ class MaskedL1Loss(nn.Module):
     Source: depth of MLoRE (Yang et al., CVPR 2024).
     """
 
-    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Prediction and label (B, C, H, W) in the same unit, valid (B, 1, H, W) bool, to a scalar."""
-        return masked_mean((logits.float() - at_valid(target, valid)).abs(), valid) / logits.shape[1]
+        return masked_mean((full_precision(logits) - at_valid(target, valid)).abs(), valid, reduction) / logits.shape[1]
 
 
 @MODELS.register_module()
@@ -26,7 +26,7 @@ class NormalsL1Loss(nn.Module):
     Source: surface normals of MLoRE (Yang et al., CVPR 2024).
     """
 
-    def forward(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Prediction of any length and unit vectors, both (B, 3, H, W), valid (B, 1, H, W) bool, to a scalar."""
-        prediction = F.normalize(logits.float(), dim=1)
-        return masked_mean((prediction - at_valid(target, valid)).abs(), valid)
+        prediction = F.normalize(full_precision(logits), dim=1)
+        return masked_mean((prediction - at_valid(target, valid)).abs(), valid, reduction)

@@ -1,12 +1,18 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
+from torch import nn
 from torch.testing import assert_close
 
 from mlore_mm.models.losses import MaskedL1Loss, MultiTaskCriterion
 from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.registry import MODELS
+from mlore_mm.registry import TASKS as TASKS_REGISTRY
 from mlore_mm.routing.records import RouterRecord, RouterTrace
+from mlore_mm.tasks import Depth, TaskSet
 from tests.reference import full_reference
 
 TASKS = dict(
@@ -104,5 +110,108 @@ def test_logits_without_labels_are_named():
 
 def test_an_auxiliary_group_without_weight_is_named():
     logits = make_logits()
-    with pytest.raises(ValueError, match=r"group 'initial'.*Add auxiliary_weights=dict\(initial=1.0\)"):
+    with pytest.raises(ValueError, match=r"group 'initial'.*Add auxiliary=dict\(initial=1.0\)"):
         MultiTaskCriterion(TASKS)(MultiTaskOutput(logits, auxiliary=dict(initial=logits)), make_targets())
+
+
+# ---- groups ----------------------------------------------------------------------------------------------------------
+def depth_losses(criterion, *groups, final=True):
+    """The criterion's losses for depth of 1 m everywhere; logits are off by 1 m, the n-th group's by n + 1 m."""
+    ones = torch.ones(1, 1, 4, 4)
+    auxiliary = {f'scale_{n}': dict(depth=(n + 2) * ones) for n in groups}
+    return criterion(MultiTaskOutput(dict(depth=2 * ones) if final else {}, auxiliary), dict(depth=ones))
+
+
+@pytest.mark.parametrize(
+    ('combine', 'expected'),
+    [
+        (dict(scale_1='add', scale_2='add'), (1, 2, 3)),
+        (dict(scale_1='mean', scale_2='mean'), (1 / 3, 2 / 3, 1)),
+        (dict(scale_1='mean', scale_2='add'), (1 / 2, 1, 3)),
+    ],
+)
+def test_groups_are_added_or_share_in_a_mean(combine, expected):
+    criterion = MultiTaskCriterion(
+        dict(depth=TASKS['depth']), auxiliary={name: dict(combine=how) for name, how in combine.items()}
+    )
+    losses = depth_losses(criterion, 1, 2)
+    assert [losses[f'loss_{key}depth'].item() for key in ('', 'scale_1_', 'scale_2_')] == pytest.approx(
+        [3 * x for x in expected]
+    )
+
+
+def test_a_mean_over_groups_alone():
+    criterion = MultiTaskCriterion(
+        dict(depth=TASKS['depth']), auxiliary=dict(scale_1=dict(combine='mean'), scale_2=dict(combine='mean', weight=2))
+    )
+    losses = depth_losses(criterion, 1, 2, final=False)
+    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(
+        dict(loss_scale_1_depth=3 * 2 / 2, loss_scale_2_depth=2 * 3 * 3 / 2)
+    )
+
+
+def test_a_group_may_supervise_the_main_tasks_only():
+    tasks = TaskSet(TASKS, aux=['edge'])
+    logits = make_logits()
+    for chosen, expected in (('all', set(TASKS)), ('main', {'semseg', 'depth'}), (['edge'], {'edge'})):
+        criterion = MultiTaskCriterion(tasks, auxiliary=dict(initial=dict(tasks=chosen)))
+        losses = criterion(MultiTaskOutput({}, dict(initial=logits)), make_targets())
+        assert {name.removeprefix('loss_initial_') for name in losses} == expected
+
+
+def test_align_corners_of_a_group():
+    criterion = MultiTaskCriterion(dict(depth=TASKS['depth']), auxiliary=dict(initial=dict(align_corners=True)))
+    small, target = torch.randn(1, 1, 3, 3), dict(depth=1 + torch.rand(1, 1, 8, 8))
+    large = F.interpolate(small, size=(8, 8), mode='bilinear', align_corners=True)
+    losses = [criterion(MultiTaskOutput({}, dict(initial=dict(depth=x))), target) for x in (small, large)]
+    assert_close(losses[0], losses[1])
+
+
+@pytest.mark.parametrize(
+    ('group', 'message'), [(dict(wieght=1), "options \\['wieght'\\]"), (dict(combine='max'), "'add' or 'mean'")]
+)
+def test_a_wrong_option_of_a_group_is_named(group, message):
+    with pytest.raises(ValueError, match=f"group 'initial'.*{message}"):
+        MultiTaskCriterion(TASKS, auxiliary=dict(initial=group))
+
+
+@MODELS.register_module(force=True)
+class BrightnessLoss(nn.Module):
+    """Mean of logits times a number of each image, plus the mean of another task's label."""
+
+    def forward(self, logits, target, valid, context):
+        gains = torch.tensor([meta['gain'] for meta in context.metas])
+        return (logits.mean(dim=(1, 2, 3)) * gains).mean() + context.targets['depth'].mean()
+
+
+def test_a_loss_may_see_other_labels_and_the_meta_data():
+    criterion = MultiTaskCriterion(dict(TASKS, edge=dict(type='Edge', loss=dict(type='BrightnessLoss'), loss_weight=1)))
+    assert criterion.needs_context
+    assert not MultiTaskCriterion(TASKS).needs_context
+    targets = make_targets()
+    output = MultiTaskOutput(dict(edge=torch.ones(2, 1, 8, 10)))
+    losses = criterion(output, targets, metas=[dict(gain=1.0), dict(gain=3.0)])
+    assert_close(losses['loss_edge'], 2 + targets['depth'].mean())
+
+
+@TASKS_REGISTRY.register_module(force=True)
+@dataclass(frozen=True, kw_only=True)
+class Nearness(Depth):
+    """Depth of which the network predicts the inverse."""
+
+    def encode(self, target):
+        return 1 / target
+
+    def finalize(self, scores):
+        return 1 / scores
+
+
+def test_a_task_encodes_its_target_for_the_loss():
+    criterion = MultiTaskCriterion(dict(near=dict(type='Nearness', loss_weight=1)))
+    target = torch.tensor([2.0, 4.0, 0.0, 8.0]).view(1, 1, 2, 2)  # 0: no reading
+    logits = torch.full((1, 1, 2, 2), 0.25, requires_grad=True)
+    loss = criterion(MultiTaskOutput(dict(near=logits)), dict(near=target))['loss_near']
+    assert_close(loss, torch.tensor((0.25 + 0 + 0.125) / 3))
+    loss.backward()
+    assert logits.grad.isfinite().all()
+    assert_close(criterion.tasks['near'].decode(criterion.tasks['near'].encode(target[..., :1])), target[..., :1])
