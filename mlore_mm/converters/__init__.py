@@ -1,1 +1,18 @@
-"""Checkpoint layouts of others to ours and back, as pure functions on dicts of tensors."""
+"""Checkpoint layouts of others to ours and back, as pure functions on dicts of tensors.
+
+A new system is a file with its :class:`KeyTable`, registered under the system's name, and an import here.
+"""
+
+from .pad_net import MTI_NET, PAD_NET
+from .published import SYSTEMS, convert_to_ours, convert_to_published, register_system
+from .rename import KeyTable
+
+__all__ = [
+    'MTI_NET',
+    'PAD_NET',
+    'SYSTEMS',
+    'KeyTable',
+    'convert_to_ours',
+    'convert_to_published',
+    'register_system',
+]

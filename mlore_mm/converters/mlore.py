@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-# Official pattern and ours. `{}` stands for a piece that is carried over: an index, a task name, or the parameter.
+from mlore_mm.converters.rename import KeyTable
+
+# Official pattern and ours, see `KeyTable`.
 _RENAMED = (
     ('backbone.pos_embed', 'backbone.pos_embed'),
     ('backbone.patch_embed.proj.{p}', 'backbone.patch_embed.projection.{p}'),
@@ -50,11 +52,6 @@ _RENAMED = (
         )
     ),
 )
-_PIECES = {
-    'i': r'\d+',
-    't': r'\w+',
-    'p': r'weight|bias|running_mean|running_var|num_batches_tracked',
-}
 _OFFICIAL_EXPERT = re.compile(r'backbone\.MLoRE_([12])\.(\d+)\.lora_list_1\.(\d+)\.([WM])\.(weight|bias)')
 _OUR_BANK = re.compile(r'decode_head\.stages\.(\d+)\.([01])\.experts\.(reduce\.weight|reduce\.bias|expand|expand_bias)')
 # Parts that a released file holds and the published model never uses.
@@ -65,26 +62,7 @@ UNUSED = {
 }
 
 
-def _compile(patterns, source: int):
-    """(compiled source pattern, target template) pairs, reading column ``source`` of the table."""
-    table = []
-    for row in patterns:
-        pattern = re.escape(row[source]).replace(r'\{', '{').replace(r'\}', '}')
-        for piece, regex in _PIECES.items():
-            pattern = pattern.replace(f'{{{piece}}}', f'(?P<{piece}>{regex})')
-        table.append((re.compile(pattern), row[1 - source]))
-    return table
-
-
-_TO_OURS, _TO_OFFICIAL = _compile(_RENAMED, 0), _compile(_RENAMED, 1)
-
-
-def _rename(key: str, table) -> str | None:
-    for pattern, template in table:
-        match = pattern.fullmatch(key)
-        if match:
-            return template.format(**match.groupdict())
-    return None
+_TABLE = KeyTable(_RENAMED, UNUSED, name='published MLoRE')
 
 
 def official_to_mm(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -99,25 +77,14 @@ def official_to_mm(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
     Raises:
         ValueError: A key that is neither known nor known to be unused.
     """
-    ours, left_out, unknown = {}, {}, []
-    experts: dict[tuple, dict] = defaultdict(dict)
-    for full_key, tensor in state.items():
-        key = full_key.removeprefix('module.')
-        match = _OFFICIAL_EXPERT.fullmatch(key)
-        if match:
+    plain, experts = {}, defaultdict(dict)
+    for key, tensor in state.items():
+        if match := _OFFICIAL_EXPERT.fullmatch(key.removeprefix('module.')):
             block, stage, index, part, parameter = match.groups()
             experts[int(stage), int(block) - 1][int(index), part, parameter] = tensor
-        elif new := _rename(key, _TO_OURS):
-            ours[new] = tensor
-        elif reason := next((why for pattern, why in UNUSED.items() if re.match(pattern, key)), None):
-            left_out[full_key] = reason
         else:
-            unknown.append(full_key)
-    if unknown:
-        raise ValueError(
-            f'{len(unknown)} keys of the checkpoint are unknown, so nothing was converted: {unknown[:10]}. '
-            'It is not a published MLoRE checkpoint, or one of a version that this converter does not know.'
-        )
+            plain[key] = tensor
+    ours, left_out = _TABLE.to_ours(plain)
     for (stage, block), parts in experts.items():
         prefix = f'decode_head.stages.{stage}.{block}.experts.'
         ours.update({prefix + name: tensor for name, tensor in _join_experts(parts, prefix).items()})
@@ -147,17 +114,10 @@ def mm_to_official(state: Mapping[str, Tensor], ranks) -> dict[str, Tensor]:
     Raises:
         ValueError: A key without a counterpart in the published layout.
     """
-    official, unknown = {}, []
-    for key, tensor in state.items():
-        match = _OUR_BANK.fullmatch(key)
-        if match:
-            official.update(_split_experts(match, tensor, ranks))
-        elif new := _rename(key, _TO_OFFICIAL):
-            official[f'module.{new}'] = tensor
-        else:
-            unknown.append(key)
-    if unknown:
-        raise ValueError(f'{len(unknown)} keys have no counterpart in the published layout: {unknown[:10]}.')
+    banks = {key: match for key in state if (match := _OUR_BANK.fullmatch(key))}
+    official = _TABLE.to_published({key: tensor for key, tensor in state.items() if key not in banks})
+    for key, match in banks.items():
+        official.update(_split_experts(match, state[key], ranks))
     return official
 
 

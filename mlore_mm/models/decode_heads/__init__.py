@@ -1,7 +1,15 @@
 """Decoders: features of one backbone in, logits of every task out. One file per method."""
 
 from .mlore_head import MLoREDecodeHead
+from .mti_net_head import MTINetHead
 from .multi_task_fcn_head import MultiTaskFCNHead
+from .pad_net_head import PADNetHead
 from .per_task_head import PerTaskHead
 
-__all__ = ['MLoREDecodeHead', 'MultiTaskFCNHead', 'PerTaskHead']
+__all__ = [
+    'MLoREDecodeHead',
+    'MTINetHead',
+    'MultiTaskFCNHead',
+    'PADNetHead',
+    'PerTaskHead',
+]
