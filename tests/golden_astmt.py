@@ -97,7 +97,7 @@ class Golden:
     @cached_property
     def criterion(self) -> nn.Module:
         groups = dict.fromkeys(GROUPS[self.kind], 1.0)
-        return MODELS.build(dict(type='MultiTaskCriterion', tasks=self.tasks, auxiliary_weights=groups))
+        return MODELS.build(dict(type='MultiTaskCriterion', tasks=self.tasks, auxiliary=groups))
 
     def inputs(self) -> list[Tensor]:
         return [x.to(self.dtype).requires_grad_() for x in self.file['input']]

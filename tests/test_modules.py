@@ -45,6 +45,9 @@ SHARED = {
     'models/layers/mlore_block': 'test_models/test_mlore_against_literal.py',
     'models/layers/prediction_head': 'test_models/test_layers/test_stage_fusion.py',
     'models/ops/recompute': 'test_models/test_fast_paths.py',
+    'models/layers/initial_prediction': 'test_models/test_golden_pad_net.py',
+    'models/layers/residual_blocks': 'test_models/test_golden_pad_net.py',
+    'models/layers/squeeze_excite': 'test_models/test_layers/test_feature_propagation.py',
     'models/layers/wide_mixture': 'test_models/test_mlore_against_literal.py',
     'models/losses/': 'test_models/test_losses/test_task_losses.py',
     # declarations

@@ -23,10 +23,21 @@ class MaskedL1Loss(nn.Module):
 class NormalsL1Loss(nn.Module):
     """L1 distance between the prediction at unit length and the label, summed over channels, mean over valid pixels.
 
-    Source: surface normals of MLoRE (Yang et al., CVPR 2024).
+    Source: surface normals of MLoRE (Yang et al., CVPR 2024); with the mean over elements, a third of it, of MTI-Net
+    (Vandenhende et al., ECCV 2020).
+
+    Args:
+        average: What the mean is taken over, 'pixels' or 'elements', of which a pixel has three.
     """
+
+    def __init__(self, average: str = 'pixels') -> None:
+        super().__init__()
+        if average not in ('pixels', 'elements'):
+            raise ValueError(f"average of NormalsL1Loss is 'pixels' or 'elements', but got {average!r}.")
+        self.average = average
 
     def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Prediction of any length and unit vectors, both (B, 3, H, W), valid (B, 1, H, W) bool, to a scalar."""
         prediction = F.normalize(full_precision(logits), dim=1)
-        return masked_mean((prediction - at_valid(target, valid)).abs(), valid, reduction)
+        loss = masked_mean((prediction - at_valid(target, valid)).abs(), valid, reduction)
+        return loss if self.average == 'pixels' else loss / logits.shape[1]
