@@ -38,7 +38,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='PCGrad')``; at work in training.
         train_cfg: Kept for configs in mmsegmentation's manner; unused.
         test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
-            predict.
+            predict, and ``groups``, the groups of auxiliary logits to predict as well.
         data_preprocessor: Config of :class:`MultiTaskDataPreprocessor`.
         init_cfg: As in mmengine.
 
@@ -108,9 +108,17 @@ class MultiTaskEncoderDecoder(BaseModel):
         feats = self.extract_feat(inputs, self.decode_head.required_tasks(names))
         return feats, self.decode_head(feats, names)
 
-    def encode_decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Images (B, 3, H, W) to logits (B, C_t, H, W) per task at the size of the input."""
-        logits = self.decode(inputs, tasks).logits
+    def encode_decode(
+        self, inputs: Tensor, tasks: Sequence[str] | None = None, groups: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
+        """Images (B, C, H, W) to logits (B, C_t, H, W) per task at the size of the input.
+
+        Those of the named groups of auxiliary logits come under '<group>/<task>'.
+        """
+        output = self.decode(inputs, tasks)
+        logits = dict(output.logits)
+        for group in groups:
+            logits.update({f'{group}/{name}': x for name, x in output.group(group).items()})
         return {name: _resize(x, inputs.shape[-2:]) for name, x in logits.items()}
 
     def switch_to_deploy(self, **options) -> None:
@@ -162,29 +170,33 @@ class MultiTaskEncoderDecoder(BaseModel):
     def predict(self, inputs: Tensor, data_samples: Sequence | None = None, tasks: Sequence[str] | None = None) -> list:
         """Data samples with ``pred`` at the original size of each image."""
         samples = data_samples or [MultiTaskDataSample() for _ in inputs]
-        for sample, maps in zip(samples, self._read(inputs, samples, tasks, 'decode'), strict=True):
-            sample.pred = PixelData(**maps)
+        groups = sorted(self.decode_head.evaluated_groups)
+        for sample, maps in zip(samples, self._read(inputs, samples, tasks, 'decode', groups), strict=True):
+            sample.pred = PixelData(**{name: x for name, x in maps.items() if '/' not in name})
+            if groups:
+                sample.groups = PixelData(**{name: x for name, x in maps.items() if '/' in name})
         return samples
 
     def predict_scores(self, inputs: Tensor, data_samples: Sequence, tasks: Sequence[str] | None = None) -> list[dict]:
         """Per image the scores (C_t, H, W) of each task, in the original image's frame: padding, flip, scale undone."""
         return self._read(inputs, data_samples, tasks, 'activate')
 
-    def _read(self, inputs: Tensor, samples: Sequence, tasks: Sequence[str] | None, method: str) -> list[dict]:
+    def _read(
+        self, inputs: Tensor, samples: Sequence, tasks: Sequence[str] | None, method: str, groups: Sequence[str] = ()
+    ) -> list[dict]:
         """Per image and task what the task's ``method`` makes of the logits, in the original image's frame."""
-        tasks = self._names(tasks, self.eval_tasks)
-        logits = self.inference(inputs, tasks)
+        logits = self.inference(inputs, self._names(tasks, self.eval_tasks), groups)
         return [
-            {name: self._to_original(name, logits[name][i], sample, method) for name in tasks}
+            {key: self._to_original(key.rpartition('/')[2], x[i], sample, method) for key, x in logits.items()}
             for i, sample in enumerate(samples)
         ]
 
-    def inference(self, inputs: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
-        """Logits at input size by whole-image or sliding-window inference."""
+    def inference(self, inputs: Tensor, tasks: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Logits at input size by whole-image or sliding-window inference; groups as in ``encode_decode``."""
         if self.test_cfg.get('mode', 'whole') == 'whole':
-            return self.encode_decode(inputs, tasks)
+            return self.encode_decode(inputs, tasks, groups)
         crop, stride = self.test_cfg['crop_size'], self.test_cfg['stride']
-        return slide_inference(lambda window: self.encode_decode(window, tasks), inputs, crop, stride)
+        return slide_inference(lambda window: self.encode_decode(window, tasks, groups), inputs, crop, stride)
 
     def _names(self, tasks: Sequence[str] | None, default: Sequence[str]) -> list[str]:
         wanted = list(default) if tasks is None else check_task_names(tasks, self.tasks)

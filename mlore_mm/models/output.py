@@ -20,3 +20,16 @@ class MultiTaskOutput:
     logits: dict[str, Tensor]
     auxiliary: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
+
+    def group(self, name: str) -> dict[str, Tensor]:
+        """The logits of one auxiliary group.
+
+        Raises:
+            ValueError: The head has no such group.
+        """
+        if name not in self.auxiliary:
+            raise ValueError(
+                f"A metric asks for the output '{name}', but the auxiliary groups of this decoder are "
+                f'{list(self.auxiliary)}. Check `output` of the metrics.'
+            )
+        return self.auxiliary[name]

@@ -8,6 +8,7 @@ class MultiTaskDataSample(BaseDataElement):
 
     - ``gt``: PixelData, a tensor (C, H, W) per task; an image without labels for a task holds its ignore value.
     - ``pred``: PixelData, what ``Task.decode`` returns, (C, H, W) per task, at the size of the original image.
+    - ``groups``: PixelData, the same of auxiliary predictions that a metric looks at, as '<group>/<task>'.
 
     Loop over the task set and not over ``sample.gt``, whose order is arbitrary. Meta information set by the pipeline:
     ``img_path``, ``sample_id``, ``label_paths`` (task to file, None where there is none), ``ori_shape`` and
@@ -38,3 +39,15 @@ class MultiTaskDataSample(BaseDataElement):
     @pred.deleter
     def pred(self) -> None:
         del self._pred
+
+    @property
+    def groups(self) -> PixelData:
+        return self._groups
+
+    @groups.setter
+    def groups(self, value: PixelData) -> None:
+        self.set_field(value, '_groups', dtype=PixelData)
+
+    @groups.deleter
+    def groups(self) -> None:
+        del self._groups

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlore_mm.registry import METRICS
 from mlore_mm.tasks.results import NumbersResult, TaskResult
 
 
@@ -29,7 +30,8 @@ class Task:
         loss: Config of the loss module, called as ``loss(logits, target, valid)``.
         loss_weight: Weight of this task in the total loss.
         metric: Config of the metric; the task's name is passed to it as ``task``.
-        headline: The number of that metric quoted in tables and in the multi-task gain.
+        headline: The number of that metric quoted in tables and in the multi-task gain; by default what the metric
+            says, as for the next two.
         higher_is_better: Direction of the headline.
         unit: Unit of the headline for tables, such as 'm' or 'deg'.
         classes: Names of the classes, where values are class ids.
@@ -47,8 +49,8 @@ class Task:
     loss_weight: float = 1.0
     metric: dict = field(default_factory=dict)
     headline: str = ''
-    higher_is_better: bool = True
-    unit: str = ''
+    higher_is_better: bool | None = None
+    unit: str | None = None
     classes: tuple = ()
     palette: tuple = ()
 
@@ -67,6 +69,16 @@ class Task:
                 object.__setattr__(self, f.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
         if self.out_channels < 1:
             raise ValueError(f"Task '{self.name}' needs out_channels >= 1, but got {self.out_channels}.")
+        for key, value in self._said_by_metric().items():
+            if getattr(self, key) in ('', None):
+                object.__setattr__(self, key, value)
+
+    def _said_by_metric(self) -> dict:
+        """Headline, direction and unit as the class of the metric gives them."""
+        kind = self.metric.get('type')
+        metric = METRICS.get(kind) if isinstance(kind, str) else kind
+        defaults = dict(headline='', higher_is_better=True, unit='')
+        return {key: getattr(metric, key, default) for key, default in defaults.items()}
 
     # ---- labels in the pipeline -------------------------------------------------------------------------------
     def hflip_values(self, values, channel_axis: int = -1):
@@ -161,7 +173,8 @@ class Task:
 
     def to_config(self) -> dict:
         """The plain dict that rebuilds this task, as stored in ``metainfo`` and checkpoints (without the name)."""
-        config = asdict(self)
+        said = self._said_by_metric()
+        config = {key: value for key, value in asdict(self).items() if key not in said or value != said[key]}
         config.pop('name')
         return dict(type=type(self).__name__, **config)
 

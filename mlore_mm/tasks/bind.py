@@ -37,7 +37,7 @@ def bind_tasks(cfg: Config) -> Config:
     main = [name for name in tasks if name not in aux]
     evaluated = check_task_names(cfg.get('eval_tasks') or main, tasks)
 
-    _bind_model(cfg, tasks, aux, evaluated)
+    _bind_model(cfg, tasks, aux, evaluated, _groups(cfg, tasks))
     for split in _SPLITS:
         for dataset in leaf_datasets(cfg.get(f'{split}_dataloader')):
             _check_label_names(dataset.get('labels') or {}, plain, split)
@@ -46,7 +46,16 @@ def bind_tasks(cfg: Config) -> Config:
     return cfg
 
 
-def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list) -> None:
+def _groups(cfg: Config, tasks: dict) -> list[str]:
+    """Groups of auxiliary predictions that a metric looks at."""
+    metrics = [task.get('metric') or {} for task in tasks.values()]
+    for split in _SPLITS:
+        more = (cfg.get(f'{split}_evaluator') or {}).get('metrics') or []
+        metrics += [more] if isinstance(more, dict) else [metric for metric in more if isinstance(metric, dict)]
+    return sorted({metric['output'] for metric in metrics if metric.get('output')})
+
+
+def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list, groups: list) -> None:
     model = cfg.get('model')
     if model is None:
         return
@@ -54,6 +63,8 @@ def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list) -> None:
     model['tasks'] = deepcopy(tasks)
     model['aux_tasks'] = list(aux)
     model['test_cfg'] = {**(model.get('test_cfg') or {}), 'tasks': list(evaluated)}
+    if groups:
+        model['test_cfg']['groups'] = groups
 
 
 def leaf_datasets(loader):

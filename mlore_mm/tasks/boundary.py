@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.binary import check_two_class, foreground, probability
 from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
 from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 
@@ -17,16 +18,19 @@ from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 class Edge(Task):
     """Boundary detection: label 0 to 1 (share of boundary), 255 ignored; the prediction is a probability.
 
+    The network gives one logit per pixel, or with ``out_channels=2`` those of the classes no boundary and boundary.
     ``metric`` names the training-loss proxy by default; the benchmark number is odsF of ``BoundaryMetric``.
     """
 
     loss: dict = field(default_factory=lambda: dict(type='BalancedBCELoss', pos_weight=0.95))
     loss_weight: float = 50.0
     metric: dict = field(default_factory=lambda: dict(type='BoundaryLossMetric', pos_weight=0.95))
-    headline: str = 'loss'
-    higher_is_better: bool = False
 
     result_type: ClassVar[type[TaskResult]] = ProbabilityResult
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_two_class(self)
 
     def check_values(self, target: np.ndarray) -> str | None:
         inside = ((target >= 0) & (target <= 1)) | (target == self.ignore_value)
@@ -35,7 +39,10 @@ class Edge(Task):
         return f'values in 0..1 or {self.ignore_value} (ignore) expected, found {np.unique(target[~inside])[:8]}'
 
     def activate(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid()
+        return probability(logits)
+
+    def finalize(self, scores: Tensor) -> Tensor:
+        return foreground(scores)
 
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray_r')

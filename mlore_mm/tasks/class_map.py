@@ -21,7 +21,6 @@ class ClassMap(Task):
     dtype: str = 'uint8'
     loss: dict = field(default_factory=lambda: dict(type='PixelCrossEntropyLoss'))
     metric: dict = field(default_factory=lambda: dict(type='IoUMetric'))
-    headline: str = 'mIoU'
 
     error_unit: ClassVar[None] = None
     result_type: ClassVar[type[TaskResult]] = ClassMapResult

@@ -29,9 +29,6 @@ class SurfaceNormals(Task):
     loss: dict = field(default_factory=lambda: dict(type='NormalsL1Loss'))
     loss_weight: float = 10.0
     metric: dict = field(default_factory=lambda: dict(type='NormalsMetric'))
-    headline: str = 'mErr'
-    higher_is_better: bool = False
-    unit: str = 'deg'
 
     error_unit: ClassVar[str] = 'deg'
     error_limit: ClassVar[float] = 60.0

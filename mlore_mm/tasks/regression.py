@@ -22,8 +22,6 @@ class DenseRegression(Task):
 
     loss: dict = field(default_factory=lambda: dict(type='MaskedL1Loss'))
     metric: dict = field(default_factory=lambda: dict(type='RegressionMetric'))
-    headline: str = 'MAE'
-    higher_is_better: bool = False
 
     colormap: ClassVar[str] = 'viridis'
     error_limit: ClassVar[float | None] = None
@@ -65,10 +63,10 @@ class Depth(DenseRegression):
     ignore_value: float = 0
     pad_value: float = 0
     metric: dict = field(default_factory=lambda: dict(type='DepthMetric', max_depth=80.0))
-    headline: str = 'RMSE'
-    unit: str = 'm'
 
     colormap: ClassVar[str] = 'viridis_r'  # near is bright
+    values_unit: ClassVar[str] = 'm'
+    error_unit: ClassVar[str] = 'm'
     result_type: ClassVar[type[TaskResult]] = DepthResult
 
     def rescale_values(self, values, scale: float):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.binary import check_two_class, foreground, probability
 from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
 from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 
@@ -16,26 +17,32 @@ from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 @TASKS.register_module()
 @dataclass(frozen=True, kw_only=True)
 class Saliency(Task):
-    """Saliency as two classes (0 background, 1 salient, 255 ignored); the prediction is the probability of class 1."""
+    """Saliency as two classes (0 background, 1 salient, 255 ignored); the prediction is the probability of class 1.
+
+    The network gives logits of both classes, or with ``out_channels=1`` one logit, and a loss that takes it.
+    """
 
     out_channels: int = 2
     dtype: str = 'uint8'
     loss: dict = field(default_factory=lambda: dict(type='BalancedCrossEntropyLoss'))
     loss_weight: float = 5.0
     metric: dict = field(default_factory=lambda: dict(type='SaliencyMetric'))
-    headline: str = 'maxF'
 
     result_type: ClassVar[type[TaskResult]] = ProbabilityResult
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_two_class(self)
 
     def check_values(self, target: np.ndarray) -> str | None:
         wrong = np.unique(target[(target > 1) & (target != self.ignore_value)])
         return f'0, 1 or {self.ignore_value} (ignore) expected, found {wrong[:8]}' if wrong.size else None
 
     def activate(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-3)
+        return probability(logits)
 
     def finalize(self, scores: Tensor) -> Tensor:
-        return scores.narrow(-3, 1, 1)
+        return foreground(scores)
 
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray')

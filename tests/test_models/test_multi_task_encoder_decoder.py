@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from torch.testing import assert_close
 
 import tests.toy_parts  # noqa: F401  registers the toys
+from mlore_mm.evaluation.metrics import DepthMetric
 from mlore_mm.models.multi_task_encoder_decoder import bare_model
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
@@ -144,11 +146,11 @@ def test_predictions_come_back_in_the_frame_of_the_original(images):
     plain = model(images, [MultiTaskDataSample() for _ in images], mode='predict')
     wide = torch.nn.functional.pad(images, (4, 8, 12, 0))
     logits = {name: torch.nn.functional.pad(x, (4, 8, 12, 0), value=7.0) for name, x in model(images).items()}
-    model.inference = lambda inputs, tasks: logits
+    model.inference = lambda inputs, tasks, groups: logits
     meta = dict(padding=(4, 8, 12, 0), ori_shape=(16, 24))
     padded = model(wide, [MultiTaskDataSample(metainfo=meta) for _ in images], mode='predict')
     mirrored = {name: model.tasks[name].hflip_values(x, channel_axis=-3).flip(-1) for name, x in logits.items()}
-    model.inference = lambda inputs, tasks: mirrored
+    model.inference = lambda inputs, tasks, groups: mirrored
     meta = dict(padding=(8, 4, 12, 0), ori_shape=(16, 24), flip=True, flip_direction='horizontal')
     flipped = model(wide, [MultiTaskDataSample(metainfo=meta) for _ in images], mode='predict')
     for a, b, c in zip(plain, padded, flipped, strict=True):
@@ -156,7 +158,9 @@ def test_predictions_come_back_in_the_frame_of_the_original(images):
             assert_close(b.pred.get(name), a.pred.get(name))
             assert_close(c.pred.get(name), a.pred.get(name))
     meta = dict(scale_factor=(2.0, 2.0), ori_shape=(8, 12))
-    model.inference = lambda inputs, tasks: {name: torch.ones(2, x.shape[1], 16, 24) for name, x in logits.items()}
+    model.inference = lambda inputs, tasks, groups: {
+        name: torch.ones(2, x.shape[1], 16, 24) for name, x in logits.items()
+    }
     (enlarged, _) = model(wide, [MultiTaskDataSample(metainfo=meta) for _ in images], mode='predict')
     assert enlarged.pred.depth.shape == (1, 8, 12)
     assert_close(enlarged.pred.depth, torch.full((1, 8, 12), 2.0))  # zooming in brought the scene closer
@@ -197,7 +201,7 @@ def test_sliding_windows_cover_the_image():
     """Windows that see the whole image each, or a pointwise model, give the result of one pass."""
     model = build(test_cfg=dict(mode='slide', crop_size=(8, 12), stride=(4, 8))).eval()
     images = torch.randn(2, 3, 16, 28)
-    pointwise = lambda x, tasks: dict.fromkeys(tasks, x[:, :1])  # noqa: E731
+    pointwise = lambda x, tasks, groups=(): dict.fromkeys(tasks, x[:, :1])  # noqa: E731
     model.encode_decode = pointwise
     assert_close(model.inference(images, ['depth'])['depth'], images[:, :1])
     model.test_cfg['stride'] = (9, 8)
@@ -208,3 +212,29 @@ def test_sliding_windows_cover_the_image():
 def test_bare_model_looks_through_wrappers():
     model = build()
     assert bare_model(torch.nn.DataParallel(model)) is model
+
+
+def test_a_metric_may_look_at_an_auxiliary_group(images):
+    """Initial predictions of auxiliary and main tasks, decoded and measured like final ones."""
+    model = build(
+        'ToyOwner', decode_head=dict(type='ToyCrossTaskHead'), aux_tasks=['depth'], test_cfg=dict(groups=['initial'])
+    )
+    samples = model.eval()(images, make_samples(model, images), mode='predict')
+    assert set(samples[0].pred.keys()) == {'semseg', 'normals'}
+    assert set(samples[0].groups.keys()) == {'initial/semseg', 'initial/depth', 'initial/normals'}
+    logits = model.decode(images).auxiliary['initial']['depth']
+    wanted = F.interpolate(logits, size=images.shape[-2:], mode='bilinear').clamp(min=0)[0]
+    assert_close(samples[0].groups.get('initial/depth'), wanted)
+    metric = DepthMetric('depth', output='initial')
+    metric.dataset_meta = dict(tasks=model.tasks.to_config())
+    metric.process(None, [sample.to_dict() for sample in samples])
+    errors = torch.stack(
+        [(s.groups.get('initial/depth') - s.gt.depth)[s.gt.depth > 0].square().mean() for s in samples]
+    )
+    assert metric.evaluate(len(samples))['depth.initial/RMSE'] == pytest.approx(errors.mean().sqrt().item(), rel=1e-5)
+
+
+def test_a_group_that_the_decoder_lacks_is_named(images):
+    model = build(test_cfg=dict(groups=['scale_1'])).eval()
+    with pytest.raises(ValueError, match="output 'scale_1'"):
+        model(images, make_samples(model, images), mode='predict')

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from torch.testing import assert_close
 
 from mlore_mm.registry import TASKS
-from mlore_mm.tasks import Depth, SemSeg, Task
+from mlore_mm.tasks import Depth, Edge, SemSeg, Task, TaskSet
 from tests.test_tasks.kinds import KINDS, make, make_label, to_tensor
 
 
@@ -106,3 +106,25 @@ def test_a_task_needs_a_channel():
 def test_a_kind_without_a_picture_says_so():
     with pytest.raises(NotImplementedError, match='Task does not say how it is drawn'):
         Task(name='x').draw(np.zeros((1, 2, 2)))
+
+
+@pytest.mark.parametrize(
+    ('metric', 'expected'),
+    [
+        (dict(type='BoundaryLossMetric'), ('loss', False, '')),
+        (dict(type='mlore_mm.BoundaryMetric'), ('odsF', True, '')),
+        (dict(type='DepthMetric'), ('RMSE', False, 'm')),
+        (dict(), ('', True, '')),
+    ],
+)
+def test_a_task_names_its_metric_and_the_metric_says_the_rest(metric, expected):
+    task = Edge(name='edge', metric=metric)
+    assert (task.headline, task.higher_is_better, task.unit) == expected
+    again = TaskSet(dict(edge=dict(task.to_config(), metric=dict(type='NormalsMetric'))))['edge']
+    assert (again.headline, again.higher_is_better, again.unit) == ('mErr', False, 'deg')
+
+
+def test_a_headline_that_is_given_stays():
+    task = Edge(name='edge', headline='AP', metric=dict(type='BoundaryMetric'))
+    assert task.headline == 'AP'
+    assert TaskSet(dict(edge=task.to_config()))['edge'].headline == 'AP'

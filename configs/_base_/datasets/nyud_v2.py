@@ -26,8 +26,6 @@ tasks = dict(
         loss_weight=50.0,
         loss=dict(type='BalancedBCELoss', pos_weight=0.88),
         metric=dict(type='BoundaryMetric', max_dist=0.011),
-        headline='odsF',
-        higher_is_better=True,
     ),
 )
 

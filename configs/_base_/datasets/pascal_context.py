@@ -18,8 +18,6 @@ tasks = dict(
         loss_weight=50.0,
         loss=dict(type='BalancedBCELoss', pos_weight=0.95),
         metric=dict(type='BoundaryMetric', max_dist=0.0075),
-        headline='odsF',
-        higher_is_better=True,
     ),
 )
 

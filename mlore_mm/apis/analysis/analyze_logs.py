@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mlore_mm.registry import TASKS
+from mlore_mm.registry import METRICS
 
 _COUNTERS = ('iter', 'step', 'epoch')
 _COLUMNS = 4
@@ -110,10 +110,8 @@ def _group(key: str) -> int:
 
 
 def _is_headline(key: str) -> bool:
-    """Whether a metric is what some kind of task is quoted by."""
-    headlines = {'odsF'}  # what configs give boundaries instead of the proxy
-    for name in TASKS.module_dict:
-        headlines.add(TASKS.get(name).__dataclass_fields__['headline'].default)
+    """Whether a metric is what some task is quoted by."""
+    headlines = {getattr(METRICS.get(name), 'headline', '') for name in METRICS.module_dict}
     return key == 'delta_m' or key.rsplit('/', 1)[-1] in headlines
 
 

@@ -26,13 +26,30 @@ class TaskMetric(BaseMetric):
         collect_device: Where mmengine gathers results, 'cpu' or 'gpu'.
         prefix: First part of the reported names, as in ``depth/RMSE``; the name of the task by default.
         collect_dir: Folder for gathering through files.
+        output: A group of auxiliary predictions to measure in place of the final one, such as 'scale_1'. Its numbers
+            are then reported as ``depth.scale_1/RMSE`` where no prefix is given.
+
+    Attributes:
+        headline: The number that is quoted, such as 'RMSE'.
+        higher_is_better: Its direction.
+        unit: Its unit for tables, such as 'm'; '' where it has none or is a percentage.
     """
 
+    headline: str = ''
+    higher_is_better: bool = True
+    unit: str = ''
+
     def __init__(
-        self, task: str, collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None
+        self,
+        task: str,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+        output: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix or task, collect_dir=collect_dir)
-        self.task_name = task
+        prefix = prefix or (f'{task}.{output}' if output else task)
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.task_name, self.output = task, output
 
     @abstractmethod
     def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
@@ -86,15 +103,16 @@ class TaskMetric(BaseMetric):
     def _maps(self, sample: dict) -> tuple[Tensor, Tensor]:
         """Prediction and label of one sample, on one device and of one size."""
         maps = []
-        for field in ('pred', 'gt'):
+        predicted = ('groups', f'{self.output}/{self.task_name}') if self.output else ('pred', self.task_name)
+        for field, key in (predicted, ('gt', self.task_name)):
             found = sample.get(field, {})
-            if self.task_name not in found:
+            if key not in found:
                 raise ValueError(
-                    f"{type(self).__name__} needs '{self.task_name}' in `{field}` of a sample, but "
+                    f"{type(self).__name__} needs '{key}' in `{field}` of a sample, but "
                     f'{sample.get("img_path", "an image")} has {list(found.keys())}. Check the tasks that are '
                     f'predicted (test_cfg.tasks) and the labels that the test pipeline loads.'
                 )
-            maps.append(found[self.task_name])
+            maps.append(found[key])
         prediction, target = maps[0], maps[1].to(maps[0].device)
         if prediction.shape[-2:] != target.shape[-2:]:
             raise ValueError(

@@ -22,6 +22,9 @@ class BoundaryLossMetric(TaskMetric):
         squash_twice: The published protocol. False gives the training loss itself.
     """
 
+    headline = 'loss'
+    higher_is_better = False
+
     def __init__(self, task: str, pos_weight: float = 0.95, squash_twice: bool = True, **kwargs) -> None:
         super().__init__(task, **kwargs)
         if not 0 < pos_weight < 1:

@@ -44,7 +44,10 @@ class BoundaryMetric(BaseMetric):
         workers: Processes per rank; 0 counts in the main process.
         collect_device: See mmengine's ``BaseMetric``, as for ``collect_dir``.
         prefix: First part of the reported names; the task's name by default.
+        output: As in ``TaskMetric``.
     """
+
+    headline, higher_is_better, unit = 'odsF', True, ''
 
     def __init__(
         self,
@@ -56,14 +59,17 @@ class BoundaryMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
+        output: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix or task, collect_dir=collect_dir)
+        prefix = prefix or (f'{task}.{output}' if output else task)
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         if ground_truth not in ('label_file', 'target'):
             raise ValueError(
                 f"BoundaryMetric of task '{task}': ground_truth must be 'label_file' or 'target', but got "
                 f"'{ground_truth}'."
             )
         self.task = task
+        self.predicted = ('groups', f'{output}/{task}') if output else ('pred', task)
         self.ground_truth = ground_truth
         self.thresholds = resolve_thresholds(thresholds)
         self._pool = CountingPool(max_dist, self.thresholds, workers)
@@ -72,7 +78,7 @@ class BoundaryMetric(BaseMetric):
         """Queue each image; one result per image, zero counts for an image without labels."""
         for sample in data_samples:
             name = _name(sample)
-            prediction = probability_to_bytes(_map(sample, 'pred', self.task, name))
+            prediction = probability_to_bytes(_map(sample, *self.predicted, name))
             labels = self._labels(sample, name)
             self.results.append(dict(labelled=labels is not None))  # `_finish` adds the counts
             if labels is None:

@@ -20,6 +20,10 @@ class DepthMetric(TaskMetric):
         max_depth: Metres; labels at or beyond are not evaluated.
     """
 
+    headline = 'RMSE'
+    higher_is_better = False
+    unit = 'm'
+
     def __init__(self, task: str, min_depth: float = 0.0, max_depth: float = 80.0, **kwargs) -> None:
         super().__init__(task, **kwargs)
         if not 0 <= min_depth < max_depth:

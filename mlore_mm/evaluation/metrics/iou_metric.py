@@ -20,6 +20,8 @@ class IoUMetric(TaskMetric):
         per_class: Also report ``IoU_<class>`` for every class.
     """
 
+    headline = 'mIoU'
+
     def __init__(self, task: str, absent: str = 'zero', per_class: bool = False, **kwargs) -> None:
         super().__init__(task, **kwargs)
         if absent not in ('zero', 'skip'):

@@ -19,6 +19,10 @@ class NormalsMetric(TaskMetric):
     histogram with bins of 0.05 degrees, linear within a bin.
     """
 
+    headline = 'mErr'
+    higher_is_better = False
+    unit = 'deg'
+
     def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
         angles = torch.where(valid, angular_error(prediction, target), 0)
         below = torch.stack([(valid & (angles < limit)).sum() for limit in _LIMITS])

@@ -11,6 +11,9 @@ from mlore_mm.registry import METRICS
 class RegressionMetric(TaskMetric):
     """``MAE`` and ``RMSE`` in the unit of the label, over all channels of all valid pixels of the data set."""
 
+    headline = 'MAE'
+    higher_is_better = False
+
     def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
         difference = torch.where(valid, prediction.double() - target.double(), 0)
         return dict(

@@ -22,6 +22,8 @@ class SaliencyMetric(TaskMetric):
         beta_squared: Weight of precision against recall.
     """
 
+    headline = 'maxF'
+
     def __init__(self, task: str, squash_twice: bool = True, beta_squared: float = 0.3, **kwargs) -> None:
         super().__init__(task, **kwargs)
         self.squash_twice = squash_twice

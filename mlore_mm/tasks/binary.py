@@ -1,0 +1,27 @@
+"""Yes or no per pixel, by one logit or by two: what saliency and boundaries share."""
+
+from torch import Tensor
+
+from mlore_mm.tasks.base import Task
+
+
+def probability(logits: Tensor) -> Tensor:
+    """Logits (..., 1, H, W) through a sigmoid, or (..., 2, H, W) through a softmax; channels stay."""
+    return logits.sigmoid() if logits.shape[-3] == 1 else logits.softmax(dim=-3)
+
+
+def foreground(scores: Tensor) -> Tensor:
+    """The probability (..., 1, H, W) of the last channel."""
+    return scores.narrow(-3, scores.shape[-3] - 1, 1)
+
+
+def check_two_class(task: Task) -> None:
+    """
+    Raises:
+        ValueError: The task asks for another number of channels than 1 or 2.
+    """
+    if task.out_channels not in (1, 2):
+        raise ValueError(
+            f"Task '{task.name}' ({type(task).__name__}) is yes or no per pixel: out_channels is 1 (one logit) or 2 "
+            f'(logits of no and yes), but got {task.out_channels}.'
+        )
