@@ -53,6 +53,7 @@ SHARED = {
     # declarations
     'models/output': 'test_models/test_losses/test_criterion.py',
     'registry': 'test_tasks/test_errors_and_files.py',
+    'utils/mat_structure': 'test_utils/test_mat_files.py',
     'version': 'test_packaging.py',
 }
 

@@ -11,7 +11,7 @@ from mlore_mm.datasets.multi_task_dataset import MultiTaskDataset
 from mlore_mm.datasets.nyud_v2 import NYUDv2Dataset
 from mlore_mm.datasets.pascal_context import PASCALContextDataset
 from mlore_mm.datasets.sample_list import read_split, require_folder
-from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label
+from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label, read_label
 from mlore_mm.registry import LABEL_READERS
 from mlore_mm.tasks import TaskSet
 
@@ -125,7 +125,7 @@ def check_sample(root: str, archive: Archive, sample_id: str) -> list[str]:
         for reader in present:
             try:
                 paths = reader.paths(root, sample_id)
-                label = reader.read(*paths)
+                label = read_label(reader, paths)
                 if label is not None:
                     check_label(label, archive.tasks[name], size, paths[0], image)
             except ValueError as error:

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mlore_mm.datasets.multi_task_dataset import MultiTaskDataset
-from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label
+from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label, read_label
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import bind_tasks, leaf_datasets
 
@@ -70,7 +70,7 @@ class _Problems(Dataset):
                 continue
             reader, paths = info['label_files'][name]
             try:
-                label = reader.read(*paths)
+                label = read_label(reader, paths)
                 if label is not None:
                     check_label(label, task, size, paths[0], image)
             except ValueError as error:

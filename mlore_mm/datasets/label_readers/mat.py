@@ -2,19 +2,16 @@
 
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
-import scipy.io
 
-from mlore_mm.datasets.image_io import MAX_PIXELS
 from mlore_mm.datasets.label_readers.base import LabelReader
 from mlore_mm.datasets.label_readers.numeric import VectorReader
 from mlore_mm.datasets.line_thinning import thin
 from mlore_mm.datasets.pascal_classes import HUMAN_PARTS, NORMALS_CLASSES, PERSON
 from mlore_mm.registry import LABEL_READERS
-
-_CONTEXT_CLASSES = 459
+from mlore_mm.utils import mat_files
+from mlore_mm.utils.file_bytes import MAX_PIXELS
 
 
 @LABEL_READERS.register_module()
@@ -89,7 +86,9 @@ class HumanPartsReader(LabelReader):
                 parts = _field(thing, 'parts')
                 if _field(thing, 'class_ind').item() == PERSON and parts.size:
                     self._draw(target, parts.ravel(), path)
-        except (IndexError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # a struct may be anything
+            if isinstance(error, ValueError) and path in str(error):
+                raise
             raise ValueError(
                 f'{path}: `anno` is not the struct of PASCAL-Part, objects with class_ind, mask and parts: {error!r}'
             ) from error
@@ -122,58 +121,10 @@ def laplacian(values: np.ndarray) -> np.ndarray:
 
 
 def read_label_map(path: str) -> np.ndarray:
-    """The context class of every pixel, (H, W) uint16 of 0 to 459 (0 is unlabelled); do not write into it.
-
-    Edges and normals of one image need the same file, so the last one is kept.
-    """
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise ValueError(f'Cannot read {path}: {error.strerror or error}.') from error
-    return _read_label_map(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=1)
-def _read_label_map(path: str, *version: int) -> np.ndarray:
-    label_map = load_mat(path, 'LabelMap')
-    if label_map.ndim != 2 or label_map.dtype.kind not in 'uif':
-        raise ValueError(f'{path}: LabelMap is {label_map.dtype} of shape {label_map.shape}, expected ids, (H, W).')
-    if label_map.size and not (label_map.min() >= 0 and label_map.max() <= _CONTEXT_CLASSES):
-        raise ValueError(f'{path}: LabelMap has ids {label_map.min()} to {label_map.max()}, expected 0 to 459.')
-    label_map = label_map.astype(np.uint16, copy=False)
-    label_map.flags.writeable = False
-    return label_map
+    """See :func:`mlore_mm.utils.mat_files.read_label_map`."""
+    return mat_files.read_label_map(path, MAX_PIXELS)
 
 
 def load_mat(path: str, variable: str) -> np.ndarray:
-    """One variable of a MATLAB 5 file. SciPy reads it, which runs no code.
-
-    Raises:
-        ValueError: The file is missing or damaged, of another version, or lacks the variable.
-    """
-    try:
-        with open(path, 'rb') as file:
-            major, _ = scipy.io.matlab.matfile_version(file)
-            if major != 1:
-                raise ValueError('it is not in MATLAB 5 format; save it with `-v7` or `-v6`')
-            _refuse_huge(file)
-            content = scipy.io.loadmat(file, variable_names=[variable])
-    except OSError as error:
-        raise ValueError(f'Cannot read {path}: {error.strerror or error}.') from error
-    except Exception as error:  # SciPy's reader fails in many ways on damaged files
-        raise ValueError(f'{path} cannot be read as a MATLAB file: {error}.') from error
-    if variable not in content:
-        raise ValueError(f'{path} has no variable `{variable}`; it holds {_variables(path)}.')
-    return content[variable]
-
-
-def _refuse_huge(file) -> None:
-    """Variables are compressed: some kilobytes may stand for gigabytes. Only the headers are read here."""
-    for name, shape, _ in scipy.io.whosmat(file):
-        if np.prod(shape, dtype=float) > MAX_PIXELS:
-            raise ValueError(f'`{name}` claims the shape {shape}, more than the {MAX_PIXELS} numbers that are read')
-    file.seek(0)
-
-
-def _variables(path: str) -> list[str]:
-    return [name for name, _, _ in scipy.io.whosmat(path)]
+    """See :func:`mlore_mm.utils.mat_files.load_mat`."""
+    return mat_files.load_mat(path, variable, MAX_PIXELS)

@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 
-from mlore_mm.datasets.image_io import read_png
 from mlore_mm.datasets.label_readers.base import LabelReader, expect_map
 from mlore_mm.registry import LABEL_READERS
+from mlore_mm.utils.npy_files import read_npy
+from mlore_mm.utils.png_files import read_png
 
 
 @LABEL_READERS.register_module()
@@ -74,12 +75,7 @@ class NpyReader(LabelReader):
         self.scale = scale
 
     def read(self, path: str) -> np.ndarray:
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, MemoryError) as error:  # a header may claim any size
-            raise ValueError(f'{path} cannot be read as a .npy array of numbers: {error}') from error
-        if not isinstance(values, np.ndarray):
-            raise ValueError(f'{path} is an archive of arrays (.npz), expected one array (.npy).')
+        values = read_npy(path)
         if values.dtype.kind not in 'fiu':
             raise ValueError(f'{path} holds {values.dtype}, expected real numbers.')
         if values.ndim == 3 and values.shape[2] == 1:

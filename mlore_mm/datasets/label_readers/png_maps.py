@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from mlore_mm.datasets.image_io import read_png
 from mlore_mm.datasets.label_readers.base import LabelReader, expect_map
 from mlore_mm.datasets.line_thinning import thin
 from mlore_mm.registry import LABEL_READERS
+from mlore_mm.utils.png_files import read_png
 
 IGNORE = 255
 _COLOUR_HINT = 'Labels have to be class ids, not colours; palette files are fine, their indices are the ids.'

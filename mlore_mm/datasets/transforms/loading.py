@@ -1,9 +1,12 @@
 """Read the image and the labels of a sample."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mlore_mm.datasets.image_io import read_image
+from mlore_mm.datasets.label_readers import LabelReader
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import Task
 
@@ -14,10 +17,16 @@ class LoadMultiTaskImage(BaseTransform):
 
     Unlike mmcv's ``LoadImageFromFile`` it refuses a truncated file, and does not turn the image by its EXIF tag,
     because the labels are not turned either.
+
+    Args:
+        strict: What the decoder reports as corrupt is an error, see :func:`read_image`.
     """
 
+    def __init__(self, strict: bool = True) -> None:
+        self.strict = strict
+
     def transform(self, results: dict) -> dict:
-        image = read_image(results['img_path'])
+        image = read_image(results['img_path'], self.strict)
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
@@ -46,7 +55,7 @@ class LoadMultiTaskLabels(BaseTransform):
         targets = {}
         for name, task in results['tasks'].items():
             reader, paths = results['label_files'].get(name) or (None, ())
-            target = None if reader is None else reader.read(*paths)
+            target = None if reader is None else read_label(reader, paths)
             if target is None:
                 targets[name] = task.empty_target(height, width)
                 continue
@@ -54,6 +63,20 @@ class LoadMultiTaskLabels(BaseTransform):
             targets[name] = check_label(target, task, (height, width), path, results['img_path'], values)
         results['targets'] = targets
         return results
+
+
+def read_label(reader: LabelReader, paths: Sequence[str]) -> np.ndarray | None:
+    """What ``reader`` makes of the files.
+
+    Raises:
+        ValueError: Naming the file, whatever kind of error the reader ends in.
+    """
+    try:
+        return reader.read(*paths)
+    except Exception as error:
+        if isinstance(error, ValueError) and any(path in str(error) for path in paths):
+            raise
+        raise ValueError(f'{paths[0]} cannot be read by {reader}: {type(error).__name__}: {error}') from error
 
 
 def check_label(

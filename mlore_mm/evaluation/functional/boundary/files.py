@@ -3,41 +3,42 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from scipy.io import loadmat
 
 from mlore_mm.evaluation.functional.boundary.counts import boundary_counts
 from mlore_mm.evaluation.functional.boundary.ground_truth import boundary_ground_truth
+from mlore_mm.utils.mat_files import read_label_map
+from mlore_mm.utils.png_files import read_png
 
 
 def read_prediction(path: str | Path) -> np.ndarray:
-    """An 8-bit grey image, (H, W) uint8, 255 for a certain boundary."""
-    with Image.open(path) as image:
-        if image.mode != 'L':
-            raise ValueError(
-                f"{path}: a boundary prediction must be an 8-bit grey image (mode 'L'), but this one has mode "
-                f"'{image.mode}'. Save round(255 * probability) with one channel."
-            )
-        return np.array(image)
+    """An 8-bit grey PNG, (H, W) uint8, 255 for a certain boundary.
+
+    Raises:
+        ValueError: Naming the file: it is missing, damaged or of another kind.
+    """
+    pixels = read_png(str(path), palette=False)
+    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        raise ValueError(
+            f'{path}: a boundary prediction must be an 8-bit grey image, (H, W), but this one is {pixels.dtype} of '
+            f'shape {pixels.shape}. Save round(255 * probability) with one channel.'
+        )
+    return pixels
 
 
 def read_labels(path: str | Path) -> np.ndarray:
     """The label map that the true boundary is made from, (H, W).
 
     Args:
-        path: A ``.mat`` file with the variable ``LabelMap`` (PASCAL-Context), or an image with one value per pixel: a
+        path: A ``.mat`` file with the variable ``LabelMap`` (PASCAL-Context), or a PNG with one value per pixel: a
             0/255 edge map (NYUD-v2) or class ids.
+
+    Raises:
+        ValueError: Naming the file: it is missing, damaged or of another kind.
     """
     path = Path(path)
     if path.suffix == '.mat':
-        contents = loadmat(path)
-        if 'LabelMap' not in contents:
-            names = sorted(name for name in contents if not name.startswith('__'))
-            raise ValueError(f"{path}: no variable 'LabelMap', found {names}. Give the PASCAL-Context annotations.")
-        labels = contents['LabelMap']
-    else:
-        with Image.open(path) as image:
-            labels = np.array(image)
+        return read_label_map(str(path))
+    labels = read_png(str(path))
     if labels.ndim != 2:
         raise ValueError(f'{path}: one value per pixel expected, but the array has shape {labels.shape}.')
     return labels

@@ -1,0 +1,14 @@
+"""Damaged files end in an error that names them; where the format has a checksum, nothing else is read from them."""
+
+import pytest
+
+from tests.test_datasets.fuzz import CASES, outcomes
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_damaged_files_are_named(tmp_path, name):
+    counts = outcomes(name, tmp_path, mutations=25)
+    assert counts['unnamed'] == 0
+    assert counts['named'] > 5
+    if CASES[name].checksum:
+        assert counts['other pixels'] == 0
