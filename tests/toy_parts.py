@@ -8,7 +8,7 @@ from mlore_mm.models.decode_heads.base import MultiTaskHead
 from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
-from mlore_mm.routing import TopKGate, record_routing
+from mlore_mm.routing import TopKGate
 
 
 @MODELS.register_module()
@@ -104,7 +104,7 @@ class ToyRoutedEncoder(ToyEncoder):
 
     def _route(self, x):
         routing = self.gate(self.router(x.mean(dim=(2, 3))))
-        record_routing('backbone/toy', '*', *routing)
+        routing.record('backbone/toy')
         return x * routing.gates[..., None, None]
 
 
@@ -122,3 +122,22 @@ class ToyAuxiliaryHead(MultiTaskHead):
         logits = {name: self.convs[name](x) for name in self.active_tasks(tasks)}
         auxiliary = {'initial': {self.guessed: self.guess(x)}} if self.training else {}
         return MultiTaskOutput(logits, auxiliary)
+
+
+@MODELS.register_module()
+class ToyTokenRouter(ToyFoldedEncoder):
+    """Every pixel of every task routed for itself, in separate calls or a folded one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = TopKGate(2, noise='none')
+
+    def forward(self, x, task_id):
+        (x,) = super().forward(x, task_id)
+        self.gate(x.flatten(2).transpose(1, 2)).record('backbone/tokens')
+        return (x,)
+
+    def forward_folded(self, x, task_ids):
+        (x,) = super().forward_folded(x, task_ids)
+        self.gate(x.flatten(3).transpose(2, 3)).record('backbone/tokens')
+        return (x,)

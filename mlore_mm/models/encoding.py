@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mlore_mm.models.features import Features
 from mlore_mm.registry import MODELS
+from mlore_mm.routing import task_context
 from mlore_mm.tasks import TaskSet
 
 CALL_MODES = ('once', 'per_task', 'owner')
@@ -60,6 +61,12 @@ def encode(backbone: nn.Module, images: Tensor, names: Sequence[str], order: Seq
         return Features.wrap(backbone(images, list(names)))
     ids = [list(order).index(name) for name in names]
     if folded and hasattr(backbone, 'forward_folded'):
-        levels = backbone.forward_folded(images, ids)
+        with task_context(names):
+            levels = backbone.forward_folded(images, ids)
         return Features(per_task={name: tuple(level[i] for level in levels) for i, name in enumerate(names)})
-    return Features.wrap({name: backbone(images, i) for name, i in zip(names, ids, strict=True)})
+    return Features.wrap({name: _for_task(backbone, images, name, i) for name, i in zip(names, ids, strict=True)})
+
+
+def _for_task(backbone: nn.Module, images: Tensor, name: str, task_id: int):
+    with task_context([name]):
+        return backbone(images, task_id)

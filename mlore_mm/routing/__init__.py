@@ -1,6 +1,6 @@
 """Choosing experts: the gate, the record of what routers decided, and statistics over records."""
 
-from .records import RouterRecord, RouterTrace, record_routing, trace_routing
+from .records import RouterRecord, RouterTrace, record_routing, task_context, trace_routing
 from .statistics import LayerRouting, RoutingStats
 from .top_k_gate import Routing, TopKGate
 
@@ -12,5 +12,6 @@ __all__ = [
     'RoutingStats',
     'TopKGate',
     'record_routing',
+    'task_context',
     'trace_routing',
 ]

@@ -9,26 +9,39 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LayerRouting:
-    """How one MoE layer uses its N experts for T tasks; all are means over images.
+    """How one MoE layer uses its N experts for T tasks; all are means over what is routed: images, or their tokens.
 
     Args:
         tasks: The T names.
         images: Number of images.
+        decisions: Number of routed images or tokens, per task.
         mean_gate: (T, N) gate after selection.
-        selection: (T, N) share of the images for which the expert was chosen.
-        spread: (T) deviation of a gate from image to image, mean over the experts: 0 where routing ignores the image.
+        selection: (T, N) share of the images (tokens) for which the expert was chosen.
+        spread: (T) deviation of a gate from image to image (token to token), mean over the experts: 0 where routing
+            ignores the image.
         entropy: (T) entropy in nats of the gates, brought to a sum of 1; exp of it is a number of experts.
-        similarity: (T, T) share of experts that two tasks have in common for an image: chosen by both over chosen by
-            either (Jaccard).
+        similarity: (T, T) share of experts that two tasks have in common for an image (token): chosen by both over
+            chosen by either (Jaccard).
     """
 
     tasks: tuple[str, ...]
     images: int
+    decisions: int
     mean_gate: np.ndarray
     selection: np.ndarray
     spread: np.ndarray
     entropy: np.ndarray
     similarity: np.ndarray
+
+    @property
+    def per_token(self) -> bool:
+        """Whether tokens are routed, and not images."""
+        return self.decisions != self.images
+
+    @property
+    def counted(self) -> str:
+        """What the means are over, in words."""
+        return f'{self.images} images' + (f' of {self.decisions // self.images} tokens' if self.per_token else '')
 
     @property
     def load(self) -> np.ndarray:
@@ -43,7 +56,7 @@ class LayerRouting:
 
     @property
     def unused(self) -> list[int]:
-        """Experts that no task chose for any image."""
+        """Experts that no task chose for any image or token."""
         return np.flatnonzero(self.selection.max(axis=0) == 0).tolist()
 
     @property
@@ -66,6 +79,7 @@ class LayerRouting:
             tasks=list(self.tasks),
             experts=self.mean_gate.shape[1],
             images=self.images,
+            decisions=self.decisions,
             **{name: np.round(array, 6).tolist() for name, array in arrays.items()},
             load_variation=round(self.load_variation, 6),
             mean_similarity=round(self.mean_similarity, 6),
@@ -90,11 +104,12 @@ class RoutingStats:
         for layer, records in trace.by_layer().items():
             gates: dict[str, list[Tensor]] = {}
             for record in records:
-                gates.setdefault(record.task, []).append(record.gates.detach().double().flatten(0, -2).cpu())
+                gates.setdefault(record.task, []).append(record.flat_gates.detach().double().cpu())
+            images = sum(record.images for record in records) // len(gates)
             stacked = torch.stack([torch.cat(parts) for parts in gates.values()])
             if layer not in self._layers:
                 self._layers[layer] = _Sums(tuple(gates), stacked.shape[-1])
-            self._layers[layer].add(tuple(gates), stacked)
+            self._layers[layer].add(tuple(gates), stacked, images)
 
     def layers(self) -> dict[str, LayerRouting]:
         """Layer name to its routing so far."""
@@ -104,13 +119,13 @@ class RoutingStats:
 class _Sums:
     def __init__(self, tasks: tuple[str, ...], experts: int) -> None:
         count = len(tasks)
-        self.tasks, self.images = tasks, 0
+        self.tasks, self.images, self.decisions = tasks, 0, 0
         self.gate, self.square, self.chosen = (torch.zeros(count, experts, dtype=torch.float64) for _ in range(3))
         self.entropy = torch.zeros(count, dtype=torch.float64)
         self.common = torch.zeros(count, count, dtype=torch.float64)
 
-    def add(self, tasks: tuple[str, ...], gates: Tensor) -> None:
-        """``gates`` is (T, B, N), float64."""
+    def add(self, tasks: tuple[str, ...], gates: Tensor, images: int) -> None:
+        """``gates`` is (T, R, N), float64, with a row per image or token."""
         if tasks != self.tasks:
             raise ValueError(f'A layer routed the tasks {tasks} after {self.tasks}. Sum them up apart.')
         chosen = (gates > 0).double()
@@ -118,7 +133,8 @@ class _Sums:
         both = torch.einsum('tbn,sbn->tsb', chosen, chosen)
         sizes = chosen.sum(dim=-1)
         either = sizes[:, None] + sizes[None] - both
-        self.images += gates.shape[1]
+        self.images += images
+        self.decisions += gates.shape[1]
         self.gate += gates.sum(dim=1)
         self.square += gates.square().sum(dim=1)
         self.chosen += chosen.sum(dim=1)
@@ -126,7 +142,8 @@ class _Sums:
         self.common += (both / either.clamp(min=1)).sum(dim=-1)
 
     def result(self) -> LayerRouting:
-        mean, square = self.gate / self.images, self.square / self.images
+        count = self.decisions
+        mean, square = self.gate / count, self.square / count
         spread = (square - mean.square()).clamp(min=0).sqrt().mean(dim=1)
-        arrays = (mean, self.chosen / self.images, spread, self.entropy / self.images, self.common / self.images)
-        return LayerRouting(self.tasks, self.images, *(x.numpy() for x in arrays))
+        arrays = (mean, self.chosen / count, spread, self.entropy / count, self.common / count)
+        return LayerRouting(self.tasks, self.images, count, *(x.numpy() for x in arrays))

@@ -24,12 +24,19 @@ def plot_layer(name: str, layer: LayerRouting, ranks: Sequence[int] | None = Non
     tasks, experts = layer.mean_gate.shape
     figure = Figure(figsize=(max(11, 0.5 * experts + 6), 2.6 + 0.62 * tasks + 2.2), layout='constrained')
     FigureCanvasAgg(figure)
-    figure.suptitle(f'{name}, {layer.images} images')
+    figure.suptitle(f'{name}, {layer.counted}')
     axes = figure.subplots(2, 2, width_ratios=(max(experts, 6), 6), height_ratios=(1, 1))
     labels = [f'{i}\nr{ranks[i]}' for i in range(experts)] if ranks else [str(i) for i in range(experts)]
     rows = [f'{task} ({np.exp(h):.1f})' for task, h in zip(layer.tasks, layer.entropy, strict=True)]
     heat_map(axes[0, 0], layer.mean_gate, rows, labels, 'mean gate (in brackets: exp of the entropy, "experts used")')
-    heat_map(axes[1, 0], layer.selection, layer.tasks, labels, 'chosen for this share of the images', high=1)
+    heat_map(
+        axes[1, 0],
+        layer.selection,
+        layer.tasks,
+        labels,
+        f'chosen for this share of the {"tokens" if layer.per_token else "images"}',
+        high=1,
+    )
     heat_map(axes[0, 1], layer.similarity, layer.tasks, layer.tasks, 'experts in common, as a share', high=1)
     for ax in axes[:, 0]:
         ax.set_xlabel('expert (r: its rank)' if ranks else 'expert', fontsize=9)

@@ -87,7 +87,7 @@ def test_ablation_is_the_change_of_the_metrics(model, dataset):
 
 
 def test_a_model_without_routers(model, dataset, monkeypatch):
-    monkeypatch.setattr('mlore_mm.models.layers.mlore_block.record_routing', lambda *args: None)
+    monkeypatch.setattr('mlore_mm.routing.top_k_gate.record_routing', lambda *args: None)
     with pytest.raises(ValueError, match='nothing in this model routes'):
         collect_routing(model, dataset)
     assert routed_layers(torch.nn.Linear(1, 1)) == {}

@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
+from mlore_mm.routing import trace_routing
 from tests import toy_parts
 
 TASKS = dict(semseg=dict(type='SemSeg', out_channels=3), depth=dict(type='Depth'), edge=dict(type='Edge'))
@@ -65,3 +66,16 @@ def test_an_unknown_way_of_being_called_is_named(monkeypatch):
     monkeypatch.setattr(toy_parts.ToyEncoder, 'call_mode', 'twice', raising=False)
     with pytest.raises(ValueError, match="ToyEncoder.call_mode is one of .* but is 'twice'"):
         build('ToyEncoder')
+
+
+@pytest.mark.parametrize('folded', [True, False])
+@pytest.mark.parametrize('names', [['semseg', 'depth', 'edge'], ['edge']])
+def test_records_of_an_encoder_that_runs_per_task_carry_the_names(folded, names, images):
+    model = build('ToyTokenRouter', folded_tasks=folded)
+    with trace_routing() as trace:
+        feats = model.extract_feat(images, names)
+    assert [record.task for record in trace.records] == names
+    for record in trace.records:
+        assert record.per_token
+        wanted = feats.of(record.task)[0].flatten(2).transpose(1, 2).softmax(dim=-1)
+        assert_close(record.probabilities, wanted)

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from mlore_mm.routing import record_routing, trace_routing
+from mlore_mm.routing import record_routing, task_context, trace_routing
 
 GATES = torch.ones(1, 2)
 
@@ -26,3 +27,46 @@ def test_a_trace_ends_with_an_error_too():
         pass
     record_routing('late', 'semseg', GATES, GATES)
     assert trace.records == []
+
+
+def test_records_per_image_and_per_token():
+    with trace_routing() as trace:
+        record_routing('a', 'depth', torch.rand(2, 4), torch.rand(2, 4), noise_std=0.5)
+        record_routing('b', 'depth', torch.rand(2, 5, 4), torch.rand(2, 5, 4), experts=torch.ones(2, 5, 3))
+    image, token = trace.records
+    assert (image.images, image.per_token) == (2, False)
+    assert (token.images, token.per_token) == (2, True)
+    assert image.flat_gates.shape == (2, 4)
+    assert token.flat_gates.shape == token.flat_probabilities.shape == (10, 4)
+    assert token.flat_experts.shape == (10, 3)
+    assert torch.equal(token.flat_gates[7], token.gates[1, 2])
+    assert torch.equal(image.flat_noise_std, torch.full((2, 4), 0.5))
+    assert image.flat_logits is image.flat_noisy_logits is token.flat_noise_std is None
+
+
+def test_tasks_have_names():
+    """A router in an encoder knows no task; the call it runs in does."""
+    record = torch.rand(3, 2, 5, 4)
+    with trace_routing() as trace:
+        record_routing('a', None, record[0], record[0])
+        with task_context(['depth']):
+            record_routing('a', None, record[0], record[0])
+            record_routing('a', None, record[:1], record[:1])  # the folded call for a single task
+            record_routing('a', 'mine', record[0], record[0])
+        with task_context(['semseg', 'depth', 'edge']):
+            record_routing('a', None, record, record, noise_std=2.0, experts=record[..., :2])
+    names = ['*', 'depth', 'depth', 'mine', 'semseg', 'depth', 'edge']
+    assert [r.task for r in trace.records] == names
+    assert {r.gates.shape for r in trace.records} == {(2, 5, 4)}
+    assert torch.equal(trace.records[5].gates, record[1])
+    assert torch.equal(trace.records[5].experts, record[1, ..., :2])
+    assert trace.records[5].noise_std == 2.0
+
+
+def test_a_folded_call_has_an_axis_of_tasks():
+    with (
+        trace_routing(),
+        task_context(['semseg', 'depth']),
+        pytest.raises(ValueError, match=r"layer 'a' .* \(3, 4, 5\) .*\['semseg', 'depth'\]"),
+    ):
+        record_routing('a', None, torch.rand(3, 4, 5), torch.rand(3, 4, 5))

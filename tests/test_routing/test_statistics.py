@@ -27,7 +27,7 @@ def layer(request):
 
 
 def test_numbers_by_hand(layer):
-    assert (layer.tasks, layer.images) == (('semseg', 'depth'), 2)
+    assert (layer.tasks, layer.images, layer.counted) == (('semseg', 'depth'), 2, '2 images')
     assert layer.mean_gate == pytest.approx(torch.tensor([[0.75, 0.25, 0, 0], [0, 0.1, 0.5, 0]]).numpy())
     assert layer.selection.tolist() == [[1, 0.5, 0, 0], [0, 0.5, 1, 0]]
     # Half of the images use two experts evenly (ln 2), the others one (0); depth's gates are brought to a sum of 1.
@@ -58,3 +58,17 @@ def test_mistakes():
     stats.update(traced(depth=DEPTH))
     with pytest.raises(ValueError, match=r"\('semseg',\) after \('depth',\)"):
         stats.update(traced(semseg=SEMSEG))
+
+
+def test_tokens_are_no_images():
+    """Two images of three tokens: means are over six tokens, and two images are reported."""
+    gates = torch.tensor([[[1.0, 0], [0, 1], [0, 1]], [[1, 0], [1, 0], [1, 0]]])
+    stats = RoutingStats()
+    stats.update(traced(depth=gates))
+    stats.update(traced(depth=gates[:1]))
+    layer = stats.layers()['layer']
+    assert (layer.images, layer.decisions, layer.per_token) == (3, 9, True)
+    assert layer.counted == '3 images of 3 tokens'
+    assert layer.mean_gate == pytest.approx(torch.tensor([[5 / 9, 4 / 9]]).numpy())
+    assert layer.to_dict()['images'] == 3
+    assert layer.to_dict()['decisions'] == 9

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mlore_mm.routing import TopKGate
+from mlore_mm.routing import TopKGate, trace_routing
 
 RHO = torch.tensor([[1.0, 3.0, 2.0, 0.0]])
 E = RHO.exp()[0]
@@ -65,5 +65,65 @@ def test_tasks_draw_one_after_the_other():
 def test_impossible_settings():
     with pytest.raises(ValueError, match='top_k >= 1, but got 0'):
         TopKGate(top_k=0)
-    with pytest.raises(ValueError, match="'none', 'learned' or a number, but got 'loud'"):
+    with pytest.raises(ValueError, match="'none', 'learned', 'softplus' or a number, but got 'loud'"):
         TopKGate(top_k=1, noise='loud')
+
+
+@pytest.mark.parametrize('options', [dict(), dict(pre_softmax=True), dict(renormalise=True), dict(prob_eps=1e-2)])
+def test_ids_and_scores_say_the_same_as_gates(options):
+    routing = TopKGate(top_k=2, noise='none', **options)(RHO.expand(3, 5, 4))
+    assert routing.experts.shape == (3, 5, 2)
+    assert routing.experts[2, 4].tolist() == [1, 2]
+    dispatched = torch.zeros(3, 5, 4).scatter(-1, routing.experts, routing.scores)
+    assert_close(dispatched, routing.gates)
+    without = routing.without(1)
+    assert_close(torch.zeros(3, 5, 4).scatter(-1, routing.experts, without.scores), without.gates)
+    assert (without.gates[..., 1] == 0).all()
+
+
+def test_epsilon_on_the_probabilities():
+    """As in Mod-Squad: added before the selection, so that it is in the gates as well."""
+    routing = TopKGate(top_k=2, noise='none', prob_eps=1e-4)(RHO)
+    assert_close(routing.probabilities, RHO.softmax(dim=-1) + 1e-4)
+    assert_close(routing.gates[0, 1], E[1] / E.sum() + 1e-4)
+
+
+def test_deviation_per_expert():
+    """As in V-MoE: sigma / N, and what the choice was made by is kept."""
+    gate = TopKGate(top_k=1, noise=6.0, noise_per_expert=True).train()
+    gate.draw = lambda like: torch.ones_like(like).cumsum(dim=-1)
+    routing = gate(RHO)
+    assert routing.noise_std == 6 / 4
+    assert_close(routing.noisy_logits, RHO + 1.5 * torch.tensor([1.0, 2, 3, 4]))
+    assert_close(routing.probabilities, routing.noisy_logits.softmax(dim=-1))
+    assert_close(routing.logits, RHO)
+    assert routing.experts.tolist() == [[2]]
+    assert gate.eval()(RHO).noisy_logits is None
+
+
+def test_softplus_deviation():
+    gate = TopKGate(top_k=2, pre_softmax=True, noise='softplus').train()
+    gate.draw = torch.ones_like
+    raw = torch.tensor([[0.0, 1, -1, 2]])
+    wanted = (1 + raw.exp()).log() + 0.01
+    assert_close(gate(RHO, raw).noise_std, wanted)
+    assert_close(gate(RHO, raw).noisy_logits, RHO + wanted)
+    with pytest.raises(ValueError, match="noise='softplus' was called without"):
+        gate(RHO)
+
+
+def test_noise_in_evaluation():
+    gate = TopKGate(top_k=2, noise=1.0, noise_in_eval=True).eval()
+    assert not torch.equal(gate(RHO).probabilities, gate(RHO).probabilities)
+
+
+def test_a_routing_writes_its_record():
+    gate = TopKGate(top_k=2, noise=1.0).train()
+    with trace_routing() as trace:
+        routing = gate(RHO.expand(2, 3, 4))
+        routing.record('encoder/block1', 'depth')
+        routing.of(1).record('encoder/block1', 'edge')
+    first, second = trace.records
+    assert (first.layer, first.task, second.task) == ('encoder/block1', 'depth', 'edge')
+    for name in ('probabilities', 'gates', 'experts', 'logits', 'noisy_logits'):
+        assert torch.equal(getattr(first, name)[1], getattr(second, name))

@@ -120,9 +120,7 @@ def without_expert(model: nn.Module, layer: str, expert: int) -> Iterator[None]:
         raise ValueError(f"No layer '{layer}' routes in this model; those that do are {', '.join(layers) or 'none'}.")
 
     def remove(module: nn.Module, args: tuple, routing: Routing) -> Routing:
-        gates = routing.gates.clone()
-        gates[..., expert] = 0
-        return Routing(routing.probabilities, gates)
+        return routing.without(expert)
 
     handles = [gate.register_forward_hook(remove) for gate in _gates(layers[layer])]
     try:

@@ -13,7 +13,6 @@ from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
 from mlore_mm.models.layers.task_router import TaskRouter
 from mlore_mm.models.layers.wide_mixture import all_experts, choosing_pays, chosen_experts
 from mlore_mm.models.ops.recompute import recompute
-from mlore_mm.routing.records import record_routing
 
 
 class MLoREBlock(BaseModule):
@@ -74,7 +73,7 @@ class MLoREBlock(BaseModule):
         u = self.conv_in(x, tasks)
         routing, m = self.router(u, tasks)
         for i, task in enumerate(tasks):
-            record_routing(self.name, task, routing.probabilities[i], routing.gates[i])
+            routing.of(i).record(self.name, task)
         if self.deployed is not None:
             return self.conv_out(F.gelu(self.deployed(u, routing.gates, m, tasks)), tasks)
         if self._folds(u):

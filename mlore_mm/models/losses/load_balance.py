@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, mean_of_rows
+from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, full_precision, mean_of_rows
 from mlore_mm.registry import MODELS
 from mlore_mm.routing.records import RouterTrace
 
@@ -12,8 +12,8 @@ from mlore_mm.routing.records import RouterTrace
 class LoadBalanceLoss(nn.Module):
     """Squared coefficient of variation of the experts' mean gates, summed over the MoE layers.
 
-    For each layer, v is the mean of the gates over all tasks and samples (N numbers); the layer adds
-    (std(v) / mean(v))^2 with the unbiased deviation.
+    For each layer, v is the mean of the gates over all tasks and samples, or over all tokens where these are routed one
+    by one (N numbers); the layer adds (std(v) / mean(v))^2 with the unbiased deviation.
     Source: MLoRE (Yang et al., CVPR 2024), after Shazeer et al., ICLR 2017 (``cv_squared``). As in the published code
     the mean is over the samples of one process; with ``average='batch'`` of the criterion over those of all.
 
@@ -37,7 +37,7 @@ class LoadBalanceLoss(nn.Module):
                 'LoadBalanceLoss found no router record: nothing in the model routes, or the forward pass ran outside '
                 'a router trace. Remove `load_balance` from `auxiliary_losses`, or use a backbone or head with routers.'
             )
-        rows = [torch.cat([r.gates.float() for r in records]) for records in trace.by_layer().values()]
+        rows = [torch.cat([full_precision(r.flat_gates) for r in records]) for records in trace.by_layer().values()]
         loads = [mean_of_rows(x, reduction) for x in rows]
         terms = [squared_variation(load) for load in loads]
         return self.loss_weight * torch.stack(terms).sum()

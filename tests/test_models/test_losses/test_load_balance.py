@@ -39,3 +39,14 @@ def test_one_expert_cannot_be_out_of_balance():
 def test_a_model_that_does_not_route_is_named(trace):
     with pytest.raises(ValueError, match='no router record'):
         LoadBalanceLoss()(trace)
+
+
+def test_tokens_count_alike():
+    """Gates (B, L, N): the experts' loads are means over all tokens, as if each token were a sample."""
+    torch.manual_seed(0)
+    tokens = torch.rand(2, 7, 4)
+    per_token = LoadBalanceLoss()(trace_of(('a', 'semseg', tokens), ('a', 'depth', 1 - tokens)))
+    by_hand = torch.cat([tokens.reshape(14, 4), 1 - tokens.reshape(14, 4)]).mean(dim=0)
+    assert_close(per_token, (by_hand.std() / by_hand.mean()) ** 2)
+    even = torch.eye(4).repeat(2, 3, 1)  # every token on one expert, every expert chosen as often
+    assert_close(LoadBalanceLoss()(trace_of(('a', 'semseg', even))), torch.tensor(0.0))
