@@ -12,14 +12,17 @@ import argparse
 import logging
 import os
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
 from mlore_mm.apis import MultiTaskInferencer
 from mlore_mm.apis.inference.photos import PhotoError
-from mlore_mm.apis.page import PhotoPage
 from mlore_mm.apis.training.config import user_errors
-from mlore_mm.apis.viewer import message_html, viewer_html
+from photo_page.gate import Gate
+from photo_page.page import PhotoPage
+from photo_page.uploads import REFUSED, UploadFolder
+from photo_page.viewer import message_html, viewer_html
 
 HERE = Path(__file__).resolve().parent
 QUICKSTART = (HERE.parent / 'configs/mlore/mlore_tiny_synthrooms_nyud.py', Path('work_dirs/quickstart'))
@@ -85,8 +88,10 @@ def import_gradio():
 
 def answer(page: PhotoPage, path: str | None, title: str, tasks: list[str]) -> str:
     """What the page shows for a photo. Whatever goes wrong, no visitor sees a traceback or a path."""
-    if not path:
+    if path is None:
         return HINT
+    if not path:
+        return message_html(REFUSED)
     try:
         result = page.predict(title, tasks, path)
         link = f'results/{page.keep(title, result)}.zip'
@@ -128,7 +133,7 @@ def build_blocks(gr, page: PhotoPage):
 
 
 def build_app(gr, page: PhotoPage, args: argparse.Namespace):
-    """The web application: results to download beside Gradio's page."""
+    """The web application: results to download beside Gradio's page, behind the gate."""
     from fastapi import FastAPI, Response  # come with Gradio
 
     app = FastAPI(openapi_url=None)
@@ -140,9 +145,11 @@ def build_app(gr, page: PhotoPage, args: argparse.Namespace):
             return Response('This result is gone; run the photo again.', 404, media_type='text/plain')
         return Response(data, media_type='application/zip', headers={'X-Content-Type-Options': 'nosniff'})
 
-    return gr.mount_gradio_app(
+    os.environ['GRADIO_TEMP_DIR'] = str(page.uploads.root)  # where Gradio puts uploads, read when the page is built
+    blocks = build_blocks(gr, page)
+    app = gr.mount_gradio_app(
         app,
-        build_blocks(gr, page),
+        blocks,
         path='/',
         server_name=args.host,
         server_port=args.port,
@@ -154,18 +161,27 @@ def build_app(gr, page: PhotoPage, args: argparse.Namespace):
         css_paths=HERE / 'viewer.css',
         head=f'<script>{(HERE / "viewer.js").read_text()}</script>',
     )
+    files = [[isinstance(x, gr.File) for x in function.inputs] for _, function in sorted(blocks.fns.items())]
+    return Gate(app, page.uploads, page.max_bytes, files)
 
 
 def main() -> None:
     args = parse_args()
     with user_errors():
         gr = import_gradio()
-        page = PhotoPage(load_models(args), int(args.max_megabytes * 2**20), int(args.max_megapixels * 1e6))
+        models, folder = load_models(args), os.environ.get('GRADIO_TEMP_DIR')
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        uploads = UploadFolder(tempfile.mkdtemp(prefix='photo_page_', dir=folder))
+        page = PhotoPage(models, int(args.max_megabytes * 2**20), int(args.max_megapixels * 1e6), uploads)
         app = build_app(gr, page, args)
     import uvicorn  # comes with Gradio
 
     print(f'The page is at http://{args.host}:{args.port}; Ctrl-C ends it.', flush=True)
-    uvicorn.run(app, host=args.host, port=args.port, log_level='warning')
+    try:
+        uvicorn.run(app, host=args.host, port=args.port, log_level='warning')
+    finally:
+        uploads.close()
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-// The maps of one photo (see mlore_mm/apis/viewer.py): a slider between maps and photo, and the numbers under the pointer
+// The maps of one photo (see photo_page/viewer.py): a slider between maps and photo, and the numbers under the pointer
 // in every map at once. Listens on the document, since the page puts the maps in and takes them away.
 (() => {
   const pixels = new WeakMap(); // figure -> promise of its ImageData

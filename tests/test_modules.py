@@ -29,7 +29,6 @@ SHARED = {
     'apis/inference/model_index': 'test_apis/test_inferencer.py',
     'apis/inference/result_writer': 'test_apis/test_inferencer.py',
     'apis/inference/video': 'test_apis/test_sources.py',
-    'apis/viewer': 'test_apis/test_page.py',
     'converters/': 'test_converters/test_mlore.py',
     # stages of one computation, compared with references as a whole
     'datasets/pascal_classes': 'test_datasets/test_label_readers/test_mat.py',

@@ -31,9 +31,13 @@ MOVED |= {
     'datasets.synth_rooms': 'synth_rooms',
 }
 
+GONE = {'apis.page': 'demo/photo_page/page.py', 'apis.viewer': 'demo/photo_page/viewer.py'}
+
 
 class _MovedModules(MetaPathFinder, Loader):
     def find_spec(self, fullname: str, path=None, target=None) -> ModuleSpec | None:
+        if fullname.startswith('mlore_mm.') and (place := GONE.get(fullname.partition('.')[2])):
+            raise ModuleNotFoundError(f'{fullname} is now part of the demo: {place}.', name=fullname)
         if fullname.partition('.')[0] == 'mlore_mm' and fullname.partition('.')[2] in MOVED:
             return ModuleSpec(fullname, self)
         return None

@@ -2,7 +2,8 @@ import importlib
 
 import pytest
 
-from mlore_mm.utils.moved_modules import MOVED
+from mlore_mm.utils.moved_modules import GONE, MOVED
+from tests.shared import REPO
 
 
 @pytest.mark.parametrize('old', MOVED)
@@ -10,3 +11,10 @@ def test_an_old_import_gives_the_module_that_took_its_place(old):
     with pytest.warns(FutureWarning, match=f'is now mlore_mm.{MOVED[old]}'):
         module = importlib.import_module(f'mlore_mm.{old}')
     assert module is importlib.import_module(f'mlore_mm.{MOVED[old]}')
+
+
+@pytest.mark.parametrize('old', GONE)
+def test_what_left_the_package_is_said_to_be_where_it_is(old):
+    assert (REPO / GONE[old]).is_file()
+    with pytest.raises(ModuleNotFoundError, match=f'is now part of the demo: {GONE[old]}'):
+        importlib.import_module(f'mlore_mm.{old}')

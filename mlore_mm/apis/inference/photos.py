@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,11 @@ class PhotoError(ValueError):
     """A picture that cannot be used; the message names it, what was found, and what to do."""
 
 
-def read_photo(source: str | Path | bytes | np.ndarray | Image.Image, name: str | None = None) -> np.ndarray:
+def read_photo(
+    source: str | Path | bytes | np.ndarray | Image.Image,
+    name: str | None = None,
+    formats: Sequence[str] | None = None,
+) -> np.ndarray:
     """A picture as (H, W, 3) uint8 in BGR order, upright.
 
     Unlike the pictures of a data set, which have to agree with their labels, a photo is turned by its EXIF tag. Grey
@@ -27,6 +32,7 @@ def read_photo(source: str | Path | bytes | np.ndarray | Image.Image, name: str 
         source: A file, a URL, the bytes of a file, an array, or a Pillow image. Arrays are (H, W), (H, W, 3) BGR or
             (H, W, 4) BGRA as OpenCV reads them, uint8 or uint16.
         name: What messages call it, the path by default.
+        formats: Kinds of files that are taken, as Pillow names them, by content; all that Pillow reads by default.
 
     Raises:
         PhotoError: It is not there, is damaged or not a picture, or has values without a meaning as a photo.
@@ -39,12 +45,13 @@ def read_photo(source: str | Path | bytes | np.ndarray | Image.Image, name: str 
             warnings.simplefilter('error', Image.DecompressionBombWarning)
             if isinstance(source, Image.Image):
                 return _to_bgr(source, name)
-            with Image.open(io.BytesIO(_bytes_of(source, name))) as image:
+            with Image.open(io.BytesIO(_bytes_of(source, name)), formats=formats) as image:
                 return _to_bgr(image, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError(f'{name} is too large: {error} Make it smaller first.') from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f'{name} is not a picture, or of a format that Pillow does not read.') from error
+        kinds = f'none of {", ".join(formats)}' if formats else 'of a format that Pillow does not read'
+        raise PhotoError(f'{name} is not a picture, or {kinds}.') from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, PhotoError):
             raise

@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import os
 import re
+import shutil
+import time
 import zipfile
 from html import unescape
 
@@ -13,9 +16,10 @@ from PIL import Image
 
 from mlore_mm.apis import MultiTaskInferencer
 from mlore_mm.apis.inference.photos import PhotoError
-from mlore_mm.apis.page import PhotoPage
-from mlore_mm.apis.viewer import hover_values, message_html, viewer_html
 from mlore_mm.tasks.results import NumbersResult
+from photo_page.page import PhotoPage
+from photo_page.uploads import REFUSED, UploadFolder
+from photo_page.viewer import hover_values, message_html, viewer_html
 from tests.tiny import write_tiny
 
 
@@ -23,14 +27,24 @@ from tests.tiny import write_tiny
 def page(tmp_path_factory):
     config, checkpoint = write_tiny(tmp_path_factory.mktemp('page'))
     infer = MultiTaskInferencer(config, checkpoint, device='cpu', show_progress=False)
-    return PhotoPage(dict(tiny=infer), max_bytes=20_000, max_pixels=10_000)
+    uploads = UploadFolder(tmp_path_factory.mktemp('uploads'))
+    return PhotoPage(dict(tiny=infer), max_bytes=20_000, max_pixels=10_000, uploads=uploads)
 
 
 @pytest.fixture
-def photo(tmp_path):
+def folder(page):
+    """Where one upload is put."""
+    (page.uploads.root / 'upload').mkdir(exist_ok=True)
+    yield page.uploads.root / 'upload'
+    page.uploads.tidy()
+    shutil.rmtree(page.uploads.root / 'upload')
+
+
+@pytest.fixture
+def photo(folder):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / 'my kitchen <1>.png')
-    return tmp_path / 'my kitchen <1>.png'
+    Image.fromarray(pixels).save(folder / 'my kitchen <1>.png')
+    return folder / 'my kitchen <1>.png'
 
 
 def decode(data_url: str) -> np.ndarray:
@@ -124,23 +138,73 @@ def save(path, size, **options):
     [
         (lambda p: p.write_bytes(b'no photo'), 'bad.png is not a picture'),
         (lambda p: p.write_bytes(b''), r'bad.png is empty \(0 bytes\)'),
-        (lambda p: p.write_bytes(b'0' * 30_000), '^bad.png has 0.0286 MB, and this page takes 0.0191 MB'),
+        (lambda p: p.write_bytes(b'0' * 30_000), '^bad.png is too large: this page takes files of up to 0.0191 MB'),
         (lambda p: save(p, (200, 100)), '200 x 100 pixels, 0.0 million, and this page takes 0.01 million'),
         (lambda p: save(p, (90, 2)), '90 x 2 pixels, which is too narrow'),
         (lambda p: p.write_bytes(save(p, (60, 60)).read_bytes()[:50]), 'bad.png cannot be decoded'),
     ],
 )
-def test_messages_name_the_file_and_no_folder(page, tmp_path, make, message):
-    path = tmp_path / 'bad.png'
+def test_messages_name_the_file_and_no_folder(page, folder, make, message):
+    path = folder / 'bad.png'
     make(path)
     with pytest.raises(PhotoError, match=message) as caught:
         page.predict('tiny', ['depth'], path)
-    assert str(tmp_path) not in str(caught.value)
+    assert str(folder) not in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM', 'EPS', 'ICO', 'PDF', 'TGA'])
+def test_formats_of_photos_are_told_by_content(page, folder, kind):
+    Image.new('RGB', (48, 32), 'red').save(folder / 'photo.jpg', kind)
+    if kind in ('JPEG', 'PNG', 'WEBP'):
+        assert list(page.predict('tiny', ['depth'], folder / 'photo.jpg')) == ['depth']
+    else:
+        with pytest.raises(PhotoError, match='photo.jpg is not a picture, or none of JPEG, PNG, WEBP'):
+            page.predict('tiny', ['depth'], folder / 'photo.jpg')
+
+
+@pytest.mark.parametrize('path', ['', '.', '..', '/dev/zero', '/etc/passwd', __file__, None, 5, b'a', '\0', '~'])
+def test_files_that_are_no_uploads_get_one_answer(page, path):
+    with pytest.raises(PhotoError, match=f'^{REFUSED}$'):
+        page.predict('tiny', ['depth'], path)
+
+
+def test_links_pipes_and_folders_among_the_uploads_are_not_opened(page, folder, tmp_path):
+    Image.new('RGB', (48, 32)).save(tmp_path / 'secret.png')
+    (folder / 'link.png').symlink_to(tmp_path / 'secret.png')
+    (page.uploads.root / 'linked').symlink_to(tmp_path)
+    os.mkfifo(folder / 'pipe.png')
+    (folder / 'deep').mkdir()
+    shutil.copy(tmp_path / 'secret.png', folder / 'deep' / 'a.png')
+    out = os.path.relpath(tmp_path, folder)
+    names = ('link.png', 'pipe.png', 'deep', 'deep/a.png', '../linked/secret.png', f'{out}/secret.png', 'missing.png')
+    for name in names:
+        with pytest.raises(PhotoError, match=f'^{REFUSED}$'):
+            page.predict('tiny', ['depth'], folder / name)
+    (page.uploads.root / 'linked').unlink()
+    assert (tmp_path / 'secret.png').exists()
+
+
+def test_uploads_are_few_and_young(tmp_path):
+    uploads = UploadFolder(tmp_path / 'new' / 'uploads', keep_files=3, keep_seconds=100)
+    for age in range(6):
+        (uploads.root / str(age)).mkdir()
+        (uploads.root / str(age) / 'a.png').write_bytes(b'a')
+        os.utime(uploads.root / str(age), (time.time() - 45 * age,) * 2)
+    (tmp_path / 'kept').write_text('mine')
+    (uploads.root / 'link').symlink_to(tmp_path / 'kept')
+    uploads.tidy()
+    assert sorted(x.name for x in uploads.root.iterdir()) == ['0', '1', 'link']
+    uploads.remove(uploads.root / '0' / 'a.png')
+    uploads.remove(tmp_path / 'kept')
+    assert sorted(x.name for x in uploads.root.iterdir()) == ['1', 'link']
+    uploads.close()
+    assert not uploads.root.exists()
+    assert (tmp_path / 'kept').read_text() == 'mine'
 
 
 def test_tasks_have_to_be_those_of_the_model(page, photo):
     with pytest.raises(PhotoError, match='at least one task'):
         page.predict('tiny', [], photo)
-    for title, tasks in (('tiny', ['flow']), ('other', ['depth'])):
+    for title, tasks in (('tiny', ['flow']), ('other', ['depth']), ('tiny', ['depth', 'depth']), (['tiny'], 'depth')):
         with pytest.raises(PhotoError, match='Load the page anew'):
             page.predict(title, tasks, photo)

@@ -16,9 +16,12 @@ from PIL import Image
 from mlore_mm.apis.inference.inferencer import MultiTaskInferencer
 from mlore_mm.apis.inference.photos import PhotoError, read_photo
 from mlore_mm.apis.inference.result_writer import ImageResult, ResultWriter
+from photo_page.uploads import REFUSED, UploadFolder
 
 _MAX_ASPECT = 20
 _KEPT = 16  # results that can be downloaded
+# What photos of visitors come in, by content. Pillow reads forty more, some through other programs.
+FORMATS = ('JPEG', 'PNG', 'WEBP')
 
 
 class PhotoPage:
@@ -28,10 +31,14 @@ class PhotoPage:
         models: Title to inferencer.
         max_bytes: Largest file.
         max_pixels: Largest width * height.
+        uploads: The folder below which photos have to lie.
     """
 
-    def __init__(self, models: Mapping[str, MultiTaskInferencer], max_bytes: int, max_pixels: int) -> None:
+    def __init__(
+        self, models: Mapping[str, MultiTaskInferencer], max_bytes: int, max_pixels: int, uploads: UploadFolder
+    ) -> None:
         self.models, self.max_bytes, self.max_pixels = dict(models), max_bytes, max_pixels
+        self.uploads = uploads
         self._lock = Lock()
         self._archives: OrderedDict[str, bytes] = OrderedDict()
 
@@ -40,17 +47,21 @@ class PhotoPage:
         return list(self.models[title].model.eval_tasks)
 
     def predict(self, title: str, tasks: Sequence[str], path: str | Path) -> ImageResult:
-        """All wanted maps of the photo in a file.
+        """All wanted maps of the photo in an uploaded file, of tasks that are named once.
 
         Raises:
             PhotoError: What the visitor can put right; it names the file and no folder.
         """
-        name = Path(path).name
-        if title not in self.models or not set(tasks) <= set(self.tasks(title)):
+        known = self.tasks(title) if isinstance(title, str) and title in self.models else []
+        if not isinstance(tasks, (list, tuple)) or sorted(tasks, key=str) != [x for x in sorted(known) if x in tasks]:
             raise PhotoError('This model does not predict these tasks. Load the page anew.')
         if not tasks:
             raise PhotoError('Choose at least one task.')
-        image = read_photo(self._checked(Path(path).read_bytes(), name), name)
+        if not isinstance(path, (str, Path)):
+            raise PhotoError(REFUSED)
+        data = self.uploads.read(path, self.max_bytes + 1)
+        name = Path(path).name
+        image = read_photo(self._checked(data, name), name, FORMATS)
         with self._lock:
             (result,) = self.models[title](image, tasks=tasks)
         stem = re.sub(r'[^\w-]+', '_', Path(name).stem)[:60].strip('_') or 'photo'
@@ -59,11 +70,9 @@ class PhotoPage:
     def _checked(self, data: bytes, name: str) -> bytes:
         """The same bytes, unless the header already says that decoding them would be too much."""
         if len(data) > self.max_bytes:
-            raise PhotoError(
-                f'{name} has {len(data) / 2**20:.3g} MB, and this page takes {self.max_bytes / 2**20:.3g} MB.'
-            )
+            raise PhotoError(f'{name} is too large: this page takes files of up to {self.max_bytes / 2**20:.3g} MB.')
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
         except Exception:  # read_photo says what is wrong with it
             return data
