@@ -40,6 +40,10 @@ SHARED = {
     'evaluation/report': 'test_evaluation/test_multi_task_evaluator.py',
     'models/decode_heads/': 'test_models/test_decode_heads/test_heads.py',
     'models/sliding_windows': 'test_models/test_multi_task_encoder_decoder.py',
+    **dict.fromkeys(
+        ('models/layers/cross_task_attention', 'models/layers/invpt_stage', 'models/layers/pyramid_sum'),
+        'test_models/test_decode_heads/test_invpt_head.py',
+    ),
     'models/layers/folded_mixture': 'test_models/test_fast_paths.py',
     'models/layers/mlore_block': 'test_models/test_mlore_against_literal.py',
     'models/layers/prediction_head': 'test_models/test_layers/test_stage_fusion.py',

@@ -3,11 +3,13 @@
 A new system is a file with its :class:`KeyTable`, registered under the system's name, and an import here.
 """
 
+from .invpt import INVPT
 from .pad_net import MTI_NET, PAD_NET
 from .published import SYSTEMS, convert_to_ours, convert_to_published, register_system
 from .rename import KeyTable
 
 __all__ = [
+    'INVPT',
     'MTI_NET',
     'PAD_NET',
     'SYSTEMS',

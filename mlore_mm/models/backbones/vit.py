@@ -23,11 +23,11 @@ ARCHITECTURES = {
 
 @MODELS.register_module()
 class PlainViT(BaseModule):
-    """ViT/16 without a class token, in mmsegmentation's key layout, with fused attention.
+    """ViT/16, by default without a class token, in mmsegmentation's key layout, with fused attention.
 
-    Public ViT weights in mmsegmentation's layout load unchanged: the class token is dropped, and the position embedding
-    is resized bicubically to this model's grid. The class position of the embedding is kept in the parameter, as
-    published, and unused. An input of any other size gets the embedding resized on the fly.
+    Public ViT weights in mmsegmentation's layout load unchanged: a class token that the model does not have is dropped,
+    and the position embedding is resized bicubically to this model's grid. The class position of the embedding is kept
+    in the parameter in any case, as published. An input of any other size gets the embedding resized on the fly.
 
     Source: ViT (Dosovitskiy et al., ICLR 2021); AugReg weights (Steiner et al., 2021).
 
@@ -40,6 +40,7 @@ class PlainViT(BaseModule):
         mlp_ratio: Width of the MLP over embed_dims.
         drop_path_rate: Stochastic depth, rising linearly from 0 to this.
         final_norm: Apply the final LayerNorm to the output of the last block.
+        with_cls_token: A class token takes part in all blocks, as in InvPT; it is no part of the output.
         with_cp: Activation checkpointing of the blocks: less memory, a second forward pass in training.
         init_cfg: As in mmengine.
     """
@@ -53,6 +54,7 @@ class PlainViT(BaseModule):
         mlp_ratio: int = 4,
         drop_path_rate: float = 0.15,
         final_norm: bool = True,
+        with_cls_token: bool = False,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class PlainViT(BaseModule):
         self.out_indices = [i % depth for i in indices]
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], self.embed_dims))
         rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
         self.layers = nn.ModuleList(TransformerLayer(self.embed_dims, heads, mlp_ratio, rate) for rate in rates)
@@ -87,6 +90,8 @@ class PlainViT(BaseModule):
         x = self.patch_embed(x)
         grid = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2) + resize_pos_embed(self.pos_embed[:, 1:], self.grid, grid).to(x.dtype)
+        if self.cls_token is not None:
+            x = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1).to(x.dtype), x], dim=1)
         outs = []
         for i, layer in enumerate(self.layers):
             if self.with_cp and self.training:
@@ -96,7 +101,7 @@ class PlainViT(BaseModule):
             if i == len(self.layers) - 1:
                 x = self.ln1(x)
             if i in self.out_indices:
-                outs.append(x.transpose(1, 2).unflatten(2, grid).contiguous())
+                outs.append(x[:, -grid[0] * grid[1] :].transpose(1, 2).unflatten(2, grid).contiguous())
         return tuple(outs)
 
     def init_weights(self) -> None:
@@ -108,6 +113,8 @@ class PlainViT(BaseModule):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if self.cls_token is not None:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
         super().init_weights()
 
 
@@ -186,7 +193,7 @@ def _architecture(arch: str | dict) -> tuple[int, int, int]:
 
 def _adapt_checkpoint(module: PlainViT, state: dict, prefix: str, *unused) -> None:
     """Drop what this model has no use for and bring the position embedding to its grid, before loading."""
-    for name in ('cls_token', 'dist_token'):
+    for name in ('dist_token',) if module.cls_token is not None else ('cls_token', 'dist_token'):
         state.pop(prefix + name, None)
     key = prefix + 'pos_embed'
     stored = state.get(key)

@@ -1,5 +1,6 @@
 """Decoders: features of one backbone in, logits of every task out. One file per method."""
 
+from .invpt_head import InvPTHead
 from .mlore_head import MLoREDecodeHead
 from .mti_net_head import MTINetHead
 from .multi_task_fcn_head import MultiTaskFCNHead
@@ -7,6 +8,7 @@ from .pad_net_head import PADNetHead
 from .per_task_head import PerTaskHead
 
 __all__ = [
+    'InvPTHead',
     'MLoREDecodeHead',
     'MTINetHead',
     'MultiTaskFCNHead',
