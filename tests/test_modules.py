@@ -53,6 +53,7 @@ SHARED = {
     'models/layers/squeeze_excite': 'test_models/test_layers/test_feature_propagation.py',
     'models/layers/wide_mixture': 'test_models/test_mlore_against_literal.py',
     'models/losses/': 'test_models/test_losses/test_task_losses.py',
+    'models/distributed': 'test_models/test_train_steps.py',
     # declarations
     'models/output': 'test_models/test_losses/test_criterion.py',
     'registry': 'test_tasks/test_errors_and_files.py',

@@ -2,7 +2,7 @@
 
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
@@ -31,18 +31,18 @@ class MultiTaskRunner(TaskRunnerMixin, Runner):
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        if self.distributed and model_wrapper_cfg is None and not is_model_wrapper(model):
+            model_wrapper_cfg = dict(
+                type='mlore_mm.MultiTaskDistributedDataParallel',
+                broadcast_buffers=False,
+                find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+            )
         if not self.distributed or get_device() != 'cpu' or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
         # mmengine passes a device id, which PyTorch refuses for a model on the CPU, and would convert the batch norms
         # to PyTorch's SyncBatchNorm, which runs on accelerators only.
         model = synchronise_batch_norms(model, self.cfg.get('sync_bn'))
-        if model_wrapper_cfg is not None:
-            return super().wrap_model(dict(model_wrapper_cfg, device_ids=None), model)
-        return MMDistributedDataParallel(
-            module=model,
-            broadcast_buffers=False,
-            find_unused_parameters=self.cfg.get('find_unused_parameters', False),
-        )
+        return super().wrap_model(dict(model_wrapper_cfg, device_ids=None), model)
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
     def load_checkpoint(

@@ -12,6 +12,7 @@ from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.models.sliding_windows import slide_inference
+from mlore_mm.models.train_steps import check_step, step_one_by_one
 from mlore_mm.registry import MODELS
 from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
@@ -36,7 +37,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         frozen_backbone: Encoder without gradients, in evaluation mode.
         folded_tasks: Call a backbone that runs per task once for all tasks, where it offers that.
         gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='PCGrad')``; at work in training.
-        train_cfg: Kept for configs in mmsegmentation's manner; unused.
+        train_cfg: ``step`` 'joint' (one backward pass for all tasks) or 'one_by_one' (one for each task, then a step
+            of the optimizer).
         test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
             predict, and ``groups``, the groups of auxiliary logits to predict as well.
         data_preprocessor: Config of :class:`MultiTaskDataPreprocessor`.
@@ -79,6 +81,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         self.decode_head.evaluated_groups = frozenset(self.test_cfg.get('groups') or ())
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
         self.gradient_surgery = MODELS.build(gradient_surgery) if gradient_surgery else None
+        self.train_step_mode = check_step(train_cfg or {}, self.criterion, self.gradient_surgery)
         self.frozen_backbone = frozen_backbone
         if frozen_backbone:
             self.backbone.requires_grad_(False)
@@ -132,6 +135,12 @@ class MultiTaskEncoderDecoder(BaseModel):
             self.backbone.eval()
         return self
 
+    def train_step(self, data: dict, optim_wrapper) -> dict:
+        """As mmengine's, or one task after the other where ``train_cfg.step`` says so."""
+        if self.train_step_mode == 'one_by_one':
+            return step_one_by_one(self, data, optim_wrapper)
+        return super().train_step(data, optim_wrapper)
+
     # ---- modes ---------------------------------------------------------------------------------------------------
     def forward(self, inputs: Tensor, data_samples=None, mode: str = 'tensor', tasks: Sequence[str] | None = None):
         """The three modes of mmengine; ``tasks`` restricts each to the named tasks.
@@ -153,6 +162,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         tasks = self._names(tasks, self.tasks)
         with trace_routing() as trace:
             feats, output = self._decode(inputs, tasks)
+        output = output.restricted_to(tasks)
         losses = self._criterion_losses(output, data_samples, inputs.shape[-2:], tasks, trace)
         if self.gradient_surgery is not None and self.training and torch.is_grad_enabled():
             losses.update(self.gradient_surgery(feats, losses, output))

@@ -1,6 +1,7 @@
 """What a multi-task head returns."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -20,6 +21,13 @@ class MultiTaskOutput:
     logits: dict[str, Tensor]
     auxiliary: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
+
+    def restricted_to(self, tasks: Collection[str]) -> 'MultiTaskOutput':
+        """Without the auxiliary logits of other tasks, so that losses of single tasks add up to the joint loss."""
+        groups = {
+            group: {name: x for name, x in logits.items() if name in tasks} for group, logits in self.auxiliary.items()
+        }
+        return replace(self, auxiliary={group: logits for group, logits in groups.items() if logits})
 
     def group(self, name: str) -> dict[str, Tensor]:
         """The logits of one auxiliary group.

@@ -21,6 +21,8 @@ Losses = dict[str, Tensor]
 class FixedWeighting(nn.Module):
     """Every loss times ``loss_weight`` of its task."""
 
+    adds_over_tasks = True  # terms of single tasks are those of all tasks together
+
     def __init__(self, tasks: TaskSet) -> None:
         super().__init__()
         self.weights = {name: task.loss_weight for name, task in tasks.items()}
@@ -65,6 +67,8 @@ class UncertaintyWeighting(_AdaptiveWeighting):
         tasks, scale_by_loss_weight: See ``_AdaptiveWeighting``.
         initial_log_variance: s at the start; log(1/2) gives every loss the weight 1.
     """
+
+    adds_over_tasks = True
 
     def __init__(
         self, tasks: TaskSet, scale_by_loss_weight: bool = False, initial_log_variance: float = -math.log(2)
