@@ -36,6 +36,7 @@ from setups import (
 from stopwatch import interleaved, matrix_product
 
 from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, set_form
+from mlore_mm.apis.inference.photo_pipeline import image_size
 
 SECTIONS = ('equality', 'decoder', 'limit', 'model', 'train', 'model-train', 'memory', 'model-memory', 'pipeline')
 QUICK = ('equality', 'decoder', 'limit', 'model', 'train', 'memory')
@@ -159,7 +160,7 @@ def decoder_macs(config: str) -> int:
     cfg = read_config(config)
     model = build_for_counting(cfg)
     set_form(model, 'deploy')
-    macs = count_macs(model, tuple(cfg.model.backbone.img_size))
+    macs = count_macs(model, image_size(cfg))
     return macs['total'] - macs['encoder']
 
 

@@ -37,8 +37,7 @@ def read_config(name: str, decoder: dict | None = None, size: Sequence[int] | No
     cfg = Config.fromfile(_FOLDER / f'{CONFIGS[name]}.py')
     cfg.model.backbone.pop('init_cfg', None)
     if size is not None:
-        cfg.model.backbone.img_size = tuple(size)
-        cfg.model.decode_head.grid = tuple(x // 16 for x in size)
+        cfg.crop_size = tuple(size)
     cfg.model.decode_head.update(decoder or {})
     if tasks is not None:
         extra = {f'map{i}': dict(type='DenseRegression', out_channels=1) for i in range(tasks - len(cfg.tasks))}

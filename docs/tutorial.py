@@ -47,10 +47,9 @@ print(sorted(path.name for path in root.iterdir()))
 # %%
 def make_config():
     cfg = load_config(str(REPO / 'configs/mlore/mlore_tiny_synthrooms_nyud.py'), work_dir=str(OUT / 'work'))
+    cfg.data_root, cfg.max_iters = str(root), STEPS
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.data_root = str(root)
         loader.update(num_workers=0, persistent_workers=False)
-    cfg.train_cfg.max_iters = cfg.default_hooks.checkpoint.interval = STEPS
     # Boundaries are counted in this process: worker processes would run this file again, which has no main guard.
     cfg.tasks.edge.metric.workers = 0
     return cfg

@@ -88,12 +88,11 @@ def run(args: argparse.Namespace) -> tuple[dict, list[str]]:
 
 def make_config(args: argparse.Namespace, root: Path, work: Path, title: str) -> Config:
     cfg = load_config(str(REPO / f'configs/mlore/mlore_tiny_synthrooms_{args.layout}.py'), work_dir=str(work))
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.data_root = str(root)
+    cfg.data_root = str(root)
     cfg.randomness = dict(seed=0)  # a first impression that can be repeated
     cfg.custom_hooks = [dict(type='ProgressHook', title=title)]
     if args.short:
-        cfg.train_cfg.max_iters = cfg.default_hooks.checkpoint.interval = 4
+        cfg.max_iters = 4
         cfg.train_dataloader.batch_size = 2
     return cfg
 

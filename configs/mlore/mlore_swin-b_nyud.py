@@ -16,6 +16,6 @@ model = dict(
         drop_path_rate=0.3,
         init_cfg=dict(type='Pretrained', checkpoint=_checkpoint),
     ),
-    decode_head=dict(pre_softmax=True, grid=(28, 36)),
+    decode_head=dict(pre_softmax=True),
     criterion=dict(auxiliary_losses=dict(load_balance=dict(loss_weight=5e-4))),
 )

@@ -5,8 +5,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 max_iters = 400
-model = dict(decode_head=dict(grid=(32, 40)))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=max_iters + 1, by_epoch=False)]
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=max_iters))
+train_cfg = dict(val_interval='$max_iters')
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval='$max_iters'))

@@ -5,8 +5,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(img_size=(448, 576)),
-    decode_head=dict(embed_dims=768, ranks=list(range(16, 241, 16)), task_rank=16, pre_softmax=True, grid=(28, 36)),
+    decode_head=dict(embed_dims=768, ranks=list(range(16, 241, 16)), task_rank=16, pre_softmax=True),
     criterion=dict(auxiliary_losses=dict(load_balance=dict(loss_weight=5e-4))),
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-5))

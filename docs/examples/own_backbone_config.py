@@ -10,6 +10,6 @@ model = dict(
         in_index=[0, 1, 2, 3],
         in_channels=[16, 32, 64, 128],  # channels of these levels, in their order
         reference_level=1,  # decode on the grid of the second level, stride 8
-        grid=(16, 20),  # that grid at the training size, 128x160 / 8
+        grid='$crop_size // 8',  # that grid at the training size
     ),
 )

@@ -168,10 +168,12 @@ def differences(layout: MLoRELayout, config: Config) -> list[str]:
 def fitting_configs(layout: MLoRELayout, folder: Path) -> list[Path]:
     """The configs below ``folder`` that describe the checkpoint; of several that train one model, the first."""
     from mlore_mm.tasks import bind_tasks
+    from mlore_mm.utils.config_variables import resolve_variables
 
     fitting, models = [], []
     for path in sorted(folder.glob('*.py')):
         config = Config.fromfile(path)
+        resolve_variables(config)
         model = config.model.to_dict()  # bind_tasks writes into the config
         if 'tasks' in config and model not in models and not differences(layout, bind_tasks(config)):
             fitting.append(path)

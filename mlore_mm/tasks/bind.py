@@ -1,11 +1,14 @@
-"""Hands the final task definitions of a config to everything that needs them."""
+"""Hands the final values of a config (tasks, and variables such as the crop size) to everything that needs them."""
 
+import inspect
 from copy import deepcopy
 from difflib import get_close_matches
 
 from mmengine.config import Config
 
+from mlore_mm.registry import EVALUATOR
 from mlore_mm.tasks.task_set import TaskSet, check_task_names
+from mlore_mm.utils.config_variables import resolve_variables
 
 _SPLITS = ('train', 'val', 'test')
 
@@ -16,6 +19,9 @@ def bind_tasks(cfg: Config) -> Config:
     mmengine copies variables while it reads a config, so ``--cfg-options tasks.edge.loss_weight=20`` reaches the
     top-level variable only; calling this afterwards makes every place agree. Calling it twice changes nothing.
 
+    Before that every ``'$...'`` of the config gets its value, see :func:`resolve_variables`: ``'$crop_size'``,
+    ``'$max_iters + 1'``.
+
     The config may hold, all optional:
 
     - ``task_names``: the tasks to use out of ``tasks``, in the order of ``tasks``;
@@ -25,6 +31,7 @@ def bind_tasks(cfg: Config) -> Config:
     Raises:
         ValueError: An unknown task name, a misspelt one in the ``labels`` of a data set, or a config without ``tasks``.
     """
+    resolve_variables(cfg)
     if not cfg.get('tasks'):
         raise ValueError(
             f'The config {cfg.filename or ""} has no `tasks`. Inherit a file of configs/_base_/datasets or define '
@@ -94,9 +101,15 @@ def _check_label_names(labels, tasks: dict, split: str) -> None:
 
 
 def _bind_evaluator(evaluator, tasks: dict, evaluated: list) -> None:
-    if evaluator is None or evaluator.get('type') != 'MultiTaskEvaluator':
+    if not isinstance(evaluator, dict) or not _takes_tasks(evaluator.get('type')):
         return
     definitions = TaskSet(tasks).subset(evaluated)
     evaluator['tasks'] = {name: definitions[name].to_config() for name in definitions}
     # mmengine's runner takes a dict for an evaluator, and not for a single metric, by this key.
     evaluator.setdefault('metrics', [])
+
+
+def _takes_tasks(kind) -> bool:
+    """Whether evaluators of this type have an argument ``tasks``: ours, what derives from it, and others like it."""
+    cls = EVALUATOR.get(kind) if isinstance(kind, str) else kind
+    return isinstance(cls, type) and 'tasks' in inspect.signature(cls).parameters

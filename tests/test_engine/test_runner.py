@@ -6,6 +6,7 @@ from mmengine.config import Config
 from torch.optim import SGD
 
 from mlore_mm.registry import PARAM_SCHEDULERS, RUNNERS
+from mlore_mm.utils.config_variables import resolve_variables
 from tests.shared import REPO
 from tests.toy import write_config
 
@@ -49,7 +50,9 @@ def test_checkpoint_of_another_order_is_refused(tmp_path):
 def test_published_learning_rate(step):
     # 40,000 steps are many for a test: the schedule of the config at a twentieth of its length.
     steps = 2000
-    config = dict(SCHEDULE.param_scheduler[0], end=SCHEDULE.param_scheduler[0]['end'] - 40000 + steps)
+    schedule = dict(SCHEDULE.to_dict(), max_iters=steps)
+    resolve_variables(schedule)
+    config = schedule['param_scheduler'][0]
     optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2e-5)
     scheduler = PARAM_SCHEDULERS.build(dict(config, optimizer=optimizer))
     for _ in range(step):

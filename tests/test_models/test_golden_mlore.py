@@ -14,7 +14,7 @@ def golden(request):
 
 
 def test_every_group_of_numbers(golden, tmp_path):
-    """See tests/golden_checks.py for groups and tolerances; tools/misc/golden_report.py prints the table."""
+    """See tests/golden_checks.py for groups and tolerances; .dev_scripts/golden_report.py prints the table."""
     rows = list(compare(golden, tmp_path))
     assert len(rows) >= 23
     assert [row for row in rows if row.verdict == 'ABOVE'] == []

@@ -31,6 +31,13 @@ def leaves(cfg):
     return [first, second.dataset, cfg.val_dataloader.dataset]
 
 
+def test_the_evaluator_is_recognised_by_its_class():
+    cfg = bind_tasks(config(val_evaluator=dict(type='mlore_mm.MultiTaskEvaluator'), test_evaluator=dict(type='Named')))
+    assert list(cfg.val_evaluator.tasks) == ['semseg', 'depth', 'edge']
+    assert cfg.val_evaluator.metrics == []
+    assert 'tasks' not in cfg.test_evaluator
+
+
 def test_the_final_tasks_reach_every_place():
     cfg = config()
     cfg.merge_from_dict({'tasks.edge.loss_weight': 20.0})

@@ -11,7 +11,7 @@ from tests.shared import REPO
 from tests.test_engine.test_runner import load
 from tests.tiny import TRAINING, write_rooms, write_tiny
 
-TOOL = REPO / 'tools/misc/memory_curve.py'
+TOOL = REPO / '.dev_scripts/memory_curve.py'
 PARTS = runpy.run_path(str(TOOL))
 
 

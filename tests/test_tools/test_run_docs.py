@@ -13,7 +13,7 @@ LINES = sorted({line for command in printed_commands() for line in command.lines
 
 @pytest.fixture(scope='module')
 def rules():
-    return runpy.run_path(str(REPO / 'tools/misc/short_commands.py'))
+    return runpy.run_path(str(REPO / '.dev_scripts/short_commands.py'))
 
 
 @pytest.mark.parametrize('line', LINES)
@@ -55,7 +55,7 @@ def test_table_and_exit_code(tmp_path):
     (repo / 'tools' / 'note.py').write_text('import sys, pathlib\npathlib.Path("note").write_text(sys.argv[1])\n')
     loop = 'for x in 1 2; do\n    test -f note && echo $x >>count\ndone\n'
     good = f'python tools/note.py "a b"   # writes\n{loop}pip install x\n'
-    run = [sys.executable, str(REPO / 'tools/misc/run_docs.py'), '--repo', str(repo), '--work', str(work)]
+    run = [sys.executable, str(REPO / '.dev_scripts/run_docs.py'), '--repo', str(repo), '--work', str(work)]
 
     (repo / 'README.md').write_text(f'```bash\n{good}```\n')
     done = subprocess.run(run, capture_output=True, text=True)

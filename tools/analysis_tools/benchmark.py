@@ -18,7 +18,9 @@ import torch
 
 from mlore_mm.apis import init_model, load_config
 from mlore_mm.apis.analysis.benchmark import images_per_second, loader_batches, random_batches, summary
+from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.apis.training.config import user_errors
+from mlore_mm.models.backbones import PlainViT
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,18 +47,13 @@ def build(args: argparse.Namespace, cfg) -> torch.nn.Module:
     if args.deploy:
         model.switch_to_deploy()
     if args.literal:
-        if cfg.model.backbone.type != 'PlainViT':
+        if not isinstance(model.backbone, PlainViT):
             raise ValueError('The literal form exists for MLoRE on a plain ViT only; leave out --literal.')
         sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the baseline lies outside the package
         from benchmarks.literal_mlore import LiteralMLoREHead
 
         model.decode_head = LiteralMLoREHead(model.decode_head)
     return model
-
-
-def size_of(cfg) -> tuple[int, int]:
-    size = cfg.model.backbone.get('img_size') or cfg.get('crop_size') or (512, 512)
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -66,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         model, speeds = build(args, cfg), []
         for index in range(args.repeat_times):
             if args.random:
-                batches = random_batches(size_of(cfg), args.images, args.batch_size)
+                batches = random_batches(image_size(cfg), args.images, args.batch_size)
             else:
                 batches = loader_batches(cfg, args.images, args.batch_size)
             speeds.append(images_per_second(model, batches, args.tasks, amp=args.amp))

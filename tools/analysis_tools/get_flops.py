@@ -17,6 +17,7 @@ from pathlib import Path
 from mlore_mm.apis import load_config
 from mlore_mm.apis.analysis.flops import FORMS, build_for_counting, count_macs, set_form
 from mlore_mm.apis.analysis.model_parts import run_in_parts
+from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.apis.training.config import user_errors
 
 
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     with user_errors():
         cfg = load_config(args.config)
-        shape = tuple(args.shape or configured_shape(cfg))
+        shape = tuple(args.shape or image_size(cfg))
         counts = {form: count(cfg, form, shape, args.tasks) for form in args.form}
     tasks = ', '.join(args.tasks or cfg.get('task_names') or cfg.tasks)
     print(f'{args.config} at {shape[0]}x{shape[1]}, batch 1, {tasks}\n')
@@ -75,11 +76,6 @@ def main(argv: list[str] | None = None) -> None:
     if args.out:
         Path(args.out).write_text(json.dumps(dict(shape=shape, tasks=tasks, macs=counts), indent=2))
         print(f'\nThe counts are in {args.out}')
-
-
-def configured_shape(cfg) -> tuple[int, int]:
-    size = cfg.model.backbone.get('img_size') or cfg.get('crop_size') or (512, 512)
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 if __name__ == '__main__':

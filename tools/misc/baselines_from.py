@@ -1,8 +1,9 @@
-"""Print what single-task runs scored as lines for a config, so that evaluations report the multi-task gain delta_m.
+r"""Print what single-task runs scored as lines for a config, so that evaluations report the multi-task gain delta_m.
 
 Example:
     for task in semseg depth normals edge; do
-        python tools/train.py configs/baselines/single-task_tiny_synthrooms_nyud_$task.py
+        python tools/train.py configs/baselines/hard-sharing_tiny_synthrooms_nyud.py \
+            --tasks $task --work-dir work_dirs/single-task_tiny_synthrooms_nyud_$task
     done
     python tools/misc/baselines_from.py work_dirs/single-task_tiny_synthrooms_nyud_*
 

@@ -1,5 +1,5 @@
 # MLoRE on a hierarchical backbone with strides 4, 8, 16 and 32: all levels are brought to stride 16.
-# A leaf gives the backbone and `in_channels`; `grid` is the training size over 16.
+# A leaf gives the backbone and `in_channels`.
 model = dict(
     type='MultiTaskEncoderDecoder',
     data_preprocessor=dict(type='MultiTaskDataPreprocessor', size_divisor=32),
@@ -13,7 +13,7 @@ model = dict(
         task_rank=64,
         top_k=9,
         pre_softmax=False,
-        grid=(32, 32),
+        grid='$ceil(crop_size / 16)',
     ),
     criterion=dict(
         type='MultiTaskCriterion',

@@ -19,7 +19,7 @@ model = dict(
         task_rank=6,
         top_k=3,
         pre_softmax=True,
-        grid=(16, 20),
+        grid='$ceil(crop_size / 8)',
     ),
     criterion=dict(
         type='MultiTaskCriterion',

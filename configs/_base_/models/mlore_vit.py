@@ -8,7 +8,7 @@ model = dict(
     backbone=dict(
         type='PlainViT',
         arch='large',
-        img_size=(512, 512),
+        img_size='$crop_size',
         drop_path_rate=0.15,
         init_cfg=dict(type='Pretrained', checkpoint=_checkpoint),
     ),
@@ -20,7 +20,7 @@ model = dict(
         task_rank=72,
         top_k=9,
         pre_softmax=False,
-        grid=(32, 32),
+        grid='$ceil(crop_size / 16)',
     ),
     criterion=dict(
         type='MultiTaskCriterion',

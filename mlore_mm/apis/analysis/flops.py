@@ -1,5 +1,6 @@
 """Counts the multiplications of a model, part by part, without computing anything."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,13 +18,12 @@ FORMS = ('wide', 'folded', 'deploy', 'deploy-factors')
 def build_for_counting(cfg: Config, shape: tuple[int, int] | None = None) -> MultiTaskEncoderDecoder:
     """The model of a config on the meta device, where tensors have shapes and no numbers; no checkpoint is loaded.
 
-    A ``shape`` (H, W) other than the config's becomes the size that a plain ViT and the routers are built for.
+    A ``shape`` (H, W) other than the config's becomes its ``crop_size``, which position embeddings and routers follow.
     """
-    cfg = cfg.copy()
+    cfg = copy.deepcopy(cfg)
     cfg.model.backbone.pop('init_cfg', None)
-    if shape is not None and cfg.model.backbone.get('type') == 'PlainViT' and 'grid' in cfg.model.decode_head:
-        cfg.model.backbone.img_size = shape
-        cfg.model.decode_head.grid = tuple(x // 16 for x in shape)
+    if shape is not None:
+        cfg.crop_size = tuple(shape)
     try:
         with torch.device('meta'):
             return init_model(cfg, device='meta')

@@ -15,6 +15,7 @@ from torch import nn
 from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline
 from mlore_mm.apis.inference.photos import read_photo
 from mlore_mm.apis.training.config import load_config
+from mlore_mm.apis.training.overrides import apply_overrides
 from mlore_mm.engine.hooks import TaskOrderHook
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
@@ -49,7 +50,7 @@ def init_model(
     """
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)
-        cfg.merge_from_dict(cfg_options or {})
+        apply_overrides(cfg, cfg_options or {})
     else:
         cfg = load_config(str(config), cfg_options=cfg_options)
     cfg = bind_tasks(cfg)

@@ -1,18 +1,21 @@
 """From a photo to the network's input, by the test pipeline of the config."""
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-from mmcv.transforms import Compose
+from mmcv.transforms import Compose, LoadAnnotations, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mlore_mm.datasets.transforms import LoadMultiTaskImage, LoadMultiTaskLabels, MarkIgnore
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.config_variables import resolve_variables
 
 # Steps that read files or labels; a photo comes as an array and has no labels.
-_LOADING = ('LoadMultiTaskImage', 'LoadImageFromFile', 'LoadMultiTaskLabels', 'LoadAnnotations', 'MarkIgnore')
+_LOADING = (LoadMultiTaskImage, LoadImageFromFile, LoadMultiTaskLabels, LoadAnnotations, MarkIgnore)
 _MAX_ASPECT = 200
 
 
@@ -37,7 +40,7 @@ class PhotoPipeline:
     def __init__(self, cfg: Config, tasks: TaskSet, max_size: int | str | None = 'train') -> None:
         if not (max_size in ('train', None) or (isinstance(max_size, int) and max_size > 0)):
             raise ValueError(f"max_size is 'train', None or a number of pixels, but got {max_size!r}.")
-        steps = [step for step in test_pipeline(cfg) if step['type'].split('.')[-1] not in _LOADING]
+        steps = [step for step in test_pipeline(cfg) if not issubclass(_class_of(step), _LOADING)]
         sizes = [step['size'] for step in steps if step.get('size')]
         self.tasks = tasks
         self.train_size = tuple(sizes[0]) if sizes else None
@@ -63,6 +66,14 @@ class PhotoPipeline:
         return self.transform(results)
 
 
+def _class_of(step: Mapping) -> type:
+    """The class of a step, whatever its config calls it ('MarkIgnore', 'mlore_mm.MarkIgnore', the class itself)."""
+    cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
+    if not isinstance(cls, type):
+        raise ValueError(f'The test pipeline has a step of type {step["type"]!r}, which is no known transform.')
+    return cls
+
+
 def test_pipeline(cfg: Config) -> list[dict]:
     """The steps of the test data set, through wrappers around it; packing alone where the config has none."""
     return _steps(cfg.get('test_dataloader') or cfg.get('val_dataloader')) or [dict(type='PackMultiTaskInputs')]
@@ -70,9 +81,24 @@ def test_pipeline(cfg: Config) -> list[dict]:
 
 def training_size(cfg: Config) -> tuple[int, int] | None:
     """(H, W) that the network is trained at: what the training pipeline pads or crops to last."""
+    cfg = copy.deepcopy(cfg)
+    resolve_variables(cfg)
     sizes = [step.get('size') or step.get('crop_size') for step in _steps(cfg.get('train_dataloader'))]
     sizes = [size for size in sizes if isinstance(size, Sequence) and len(size) == 2]
     return tuple(sizes[-1]) if sizes else None
+
+
+def image_size(cfg: Config, default: tuple[int, int] = (512, 512)) -> tuple[int, int]:
+    """(H, W) that a model is measured at: what its encoder is made for, else the size of training.
+
+    Args:
+        cfg: A config as it was read, or a bound one; it is not changed.
+        default: Where the config says nothing.
+    """
+    cfg = copy.deepcopy(cfg)
+    resolve_variables(cfg)
+    size = cfg.model.backbone.get('img_size') or training_size(cfg) or cfg.get('crop_size') or default
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def _steps(loader: Mapping | None) -> list[dict]:

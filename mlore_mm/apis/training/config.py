@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+
+from mlore_mm.apis.training.overrides import OverrideAction, apply_overrides
 
 TRACEBACK_SWITCH = 'MLORE_MM_TRACEBACK'
 
@@ -24,14 +26,14 @@ def load_config(
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Raises:
-        ValueError: There is no such file, or it cannot be read as a config.
+        ValueError: There is no such file, or an override does not fit it.
     """
     if not Path(path).is_file():
         raise ValueError(f'There is no config file {path}. The configs are in configs/, as configs/mlore/*.py.')
     cfg = Config.fromfile(path)
     cfg.launcher = launcher
     if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+        apply_overrides(cfg, cfg_options)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
@@ -57,7 +59,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OverrideAction,
         metavar='KEY=VALUE',
         help='override settings of the config, as in tasks.edge.loss_weight=20 or "model.decode_head.ranks=[8,16]"',
     )

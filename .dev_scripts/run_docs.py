@@ -1,7 +1,7 @@
 """Run every command that README.md and the pages print, in short, in a copy of the repository.
 
 Example:
-    python tools/misc/run_docs.py
+    python .dev_scripts/run_docs.py
 
 First come the quickstart and what the pages take for granted (photos, a video, predictions to score), then the commands
 in the order of the pages, each shortened without changing what it does: fewer rooms, two iterations. A shortened
@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for the package `tests`
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the package `tests`
 
 from short_commands import make_materials, name_checkpoint, reason_not_to_run, shorten
 

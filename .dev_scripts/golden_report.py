@@ -1,7 +1,7 @@
 """Compare our MLoRE with the numbers of the published one, group by group.
 
 Example:
-    python tools/misc/golden_report.py
+    python .dev_scripts/golden_report.py
 
 Needs the reference data of the published models (see tests/shared.py). Prints a table in Markdown and ends with
 status 1 where a deviation is above what is allowed. 'rounding' marks numbers after optimizer steps that are above the
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for the package `tests`
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the package `tests`
 
 from tests.golden_checks import compare
 from tests.golden_mlore import NAMES, load_golden

@@ -1,7 +1,7 @@
 """Watch the memory of a long training and of many inferences, and say how fast it grows.
 
 Example, on SynthRooms (see tools/quickstart.sh):
-    python tools/misc/memory_curve.py configs/mlore/mlore_tiny_synthrooms_nyud.py --out work_dirs/memory
+    python .dev_scripts/memory_curve.py configs/mlore/mlore_tiny_synthrooms_nyud.py --out work_dirs/memory
 
 The training validates five times and saves ten checkpoints on its way. Its last checkpoint is then run on photos of
 changing sizes, one by one by MultiTaskInferencer and inference_model. The slope is that of a straight line through the

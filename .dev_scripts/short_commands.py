@@ -112,6 +112,6 @@ def name_checkpoint(line: str, folder: Path) -> None:
     config = next((word for word in words[2:] if word.endswith('.py')), CONFIG)
     default = 'work_dirs/quickstart' if 'quickstart' in words[1] else f'work_dirs/{Path(config).stem}'
     work_dir = folder / (words[words.index('--work-dir') + 1] if '--work-dir' in words else default)
-    iterations = Config.fromfile(folder / config, import_custom_modules=False).train_cfg.max_iters
+    iterations = Config.fromfile(folder / config, import_custom_modules=False).max_iters
     last = Path((work_dir / 'last_checkpoint').read_text().strip())
     shutil.copy2(folder / last, work_dir / f'iter_{iterations}.pth')

@@ -1,7 +1,7 @@
 """Kill a training again and again, let it go on, and compare it bit by bit with one that was left alone.
 
 Example, on SynthRooms (see tools/quickstart.sh), in some minutes on two cores:
-    python tools/misc/kill_harness.py configs/mlore/mlore_tiny_synthrooms_nyud.py --kills 10 \
+    python .dev_scripts/kill_harness.py configs/mlore/mlore_tiny_synthrooms_nyud.py --kills 10 \
         --cfg-options train_cfg.max_iters=60 train_cfg.val_interval=20 default_hooks.checkpoint.interval=5
 
 Every process is a real `tools/train.py --resume`. The moments are drawn from the time that the undisturbed training
@@ -23,7 +23,7 @@ from pathlib import Path
 from mlore_mm.utils.checkpoint_files import newest_whole_checkpoint
 from mlore_mm.utils.compare_checkpoints import differences
 
-TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
+TRAIN = Path(__file__).resolve().parents[1] / 'tools' / 'train.py'
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,2 +1,0 @@
-_base_ = './hard-sharing_r50_nyud.py'
-task_names = ['depth']

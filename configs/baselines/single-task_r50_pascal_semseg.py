@@ -1,2 +1,0 @@
-_base_ = './hard-sharing_r50_pascal.py'
-task_names = ['semseg']

@@ -1,2 +1,0 @@
-_base_ = './hard-sharing_tiny_synthrooms_nyud.py'
-task_names = ['normals']

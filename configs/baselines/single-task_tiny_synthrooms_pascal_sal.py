@@ -1,2 +1,0 @@
-_base_ = './hard-sharing_tiny_synthrooms_pascal.py'
-task_names = ['sal']

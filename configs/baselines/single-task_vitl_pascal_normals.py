@@ -1,2 +1,0 @@
-_base_ = './hard-sharing_vitl_pascal.py'
-task_names = ['normals']

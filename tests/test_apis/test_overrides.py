@@ -1,0 +1,62 @@
+import argparse
+
+import pytest
+from mmengine.config import Config
+
+from mlore_mm.apis import load_config
+from mlore_mm.apis.training.config import add_common_options
+from mlore_mm.apis.training.overrides import apply_overrides
+from mlore_mm.tasks import bind_tasks
+from tests.shared import REPO
+
+CONFIG = str(REPO / 'configs/mlore/mlore_tiny_synthrooms_nyud.py')
+
+
+def parse(*pairs) -> dict:
+    parser = argparse.ArgumentParser()
+    add_common_options(parser)
+    return parser.parse_args(['--cfg-options', *pairs]).cfg_options
+
+
+def test_dicts_and_what_mmengine_takes():
+    assert parse(
+        "custom_hooks=[dict(type='EMAHook', begin=-3), dict(type=RoutingHook, on=None, x=(1, [2.5]))]",
+        'a.b=dict()',
+        "c={'d': 1}",
+        'crop_size=(256,320)',
+        'names=[depth,semseg]',
+        'lr=1e-3',
+        'path=work_dirs/x.pth',
+        'pair=1,2',
+        'flag=False',
+    ) == {
+        'custom_hooks': [dict(type='EMAHook', begin=-3), dict(type='RoutingHook', on=None, x=(1, [2.5]))],
+        'a.b': {},
+        'c': {'d': 1},
+        'crop_size': (256, 320),
+        'names': ['depth', 'semseg'],
+        'lr': 1e-3,
+        'path': 'work_dirs/x.pth',
+        'pair': [1, 2],
+        'flag': False,
+    }
+
+
+@pytest.mark.parametrize('pair', ['hooks=[dict(type=)]', 'a=dict(b=open(1))', 'nothing', '=1', 'a=dict(1)'])
+def test_what_cannot_be_read_is_named(pair, capsys):
+    with pytest.raises(SystemExit):
+        parse(pair)
+    assert pair in capsys.readouterr().err
+
+
+def test_a_step_of_a_shared_pipeline_changes_for_its_data_set_only():
+    cfg = load_config(CONFIG, cfg_options={'train_dataloader.dataset.pipeline.4.prob': 1.0})
+    bind_tasks(cfg)
+    assert cfg.train_dataloader.dataset.pipeline[4].prob == 1.0
+    assert cfg.train_dataloader.dataset.pipeline[6].size == (128, 160)
+    assert cfg.train_pipeline[4].prob == 0.5
+
+
+def test_an_override_below_a_number_is_named():
+    with pytest.raises(ValueError, match=r"\['a.b.c'\] do not fit"):
+        apply_overrides(Config(dict(a=dict(b=1))), {'a.b.c': 2})

@@ -1,0 +1,97 @@
+import pytest
+from mmengine.config import Config
+
+from mlore_mm.apis import load_config
+from mlore_mm.registry import MODELS
+from mlore_mm.tasks import bind_tasks
+from mlore_mm.utils.config_text import config_text
+from mlore_mm.utils.config_variables import referenced_variables, resolve_variables
+from tests.shared import REPO
+
+CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
+
+
+def resolved(**content) -> dict:
+    resolve_variables(content)
+    return content
+
+
+def test_sums_with_numbers_and_pairs():
+    result = resolved(
+        size=(448, 570),
+        iters=30,
+        grid='$ceil(size / 16)',
+        half=['$size // 2', dict(end='$iters + 1', text='costs $5', same='$size')],
+        chain='$grid * 2',
+    )
+    assert result['grid'] == (28, 36)
+    assert result['half'] == [(224, 285), dict(end=31, text='costs $5', same=(448, 570))]
+    assert result['chain'] == (56, 72)
+
+
+def test_a_variable_may_be_anything_and_is_not_shared():
+    result = resolved(pipeline=[dict(type='A', size='$size')], size=(1, 2), train='$pipeline', val='$pipeline')
+    assert result['train'] == result['val'] == [dict(type='A', size=(1, 2))]
+    result['train'][0]['type'] = 'B'
+    assert result['val'][0]['type'] == 'A'
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (dict(crop_size=1, x=dict(y=['$crop_sise'])), r'x.y.0 is .*no variable crop_sise.*Did you mean \$crop_size'),
+        (dict(a='$b', b='$a'), 'a -> b -> a of the config are defined by one another'),
+        (dict(a=1, b='$a if a else 2'), "'[$]a if a else 2'. After the [$] comes"),
+        (dict(a=1, b='$open(a)'), 'After the'),
+        (dict(a='x', b='$a / 2'), r"b is '\$a / 2', which cannot be computed with 'x' and 2"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(content, message):
+    with pytest.raises(ValueError, match=message):
+        resolve_variables(content)
+
+
+def test_which_variables_are_used():
+    assert referenced_variables(dict(a='$b', c=[dict(d='$ceil(e / f)')], text='plain')) == {'b', 'e', 'f'}
+
+
+# ---- the published configs -------------------------------------------------------------------------------------------
+def leaves(value, place=''):
+    """(place, value) of everything that is no container; a pair of numbers is one value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        here = f'{place}.{key}'
+        pair = isinstance(item, (list, tuple)) and len(item) == 2 and all(isinstance(x, (int, float)) for x in item)
+        if isinstance(item, (dict, list, tuple)) and not pair:
+            yield from leaves(item, here)
+        else:
+            yield here, tuple(item) if pair else item
+
+
+NEW = dict(crop_size=(96, 160), max_iters=37, data_root='/somewhere/else')
+
+
+@pytest.mark.parametrize('way', ['leaf', 'command line'])
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_what_is_set_once_changes_every_place(path, way, tmp_path):
+    before = bind_tasks(Config.fromfile(path)).to_dict()
+    if way == 'leaf':
+        (tmp_path / 'leaf.py').write_text(f'_base_ = {str(path)!r}\n' + config_text(NEW))
+        cfg = load_config(str(tmp_path / 'leaf.py'))
+    else:
+        cfg = load_config(str(path), cfg_options=NEW)
+    after = dict(leaves(bind_tasks(cfg).to_dict()))
+    for key, value in NEW.items():
+        places = [place for place, x in leaves(before) if x == before[key] and place != f'.{key}']
+        assert len(places) >= (1 if key == 'max_iters' else 3)
+        assert [place for place in places if after[place] != value] == []
+    assert after['.param_scheduler.0.end'] == 38
+    if 'grid' in cfg.model.decode_head:
+        stride = 8 if 'tiny' in path.stem else 16
+        assert after['.model.decode_head.grid'] == (96 // stride, 160 // stride)
+
+
+def test_a_model_of_another_size_is_built():
+    cfg = load_config(str(REPO / 'configs/mlore/mlore_tiny_synthrooms_nyud.py'), cfg_options={'crop_size': (250, 320)})
+    head = MODELS.build(bind_tasks(cfg).model).decode_head
+    assert head.blocks()[0].router.grid == (32, 40)
