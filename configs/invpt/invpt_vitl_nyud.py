@@ -5,6 +5,5 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 tasks = dict(edge=dict(loss=dict(pos_weight=0.95)))
-model = dict(backbone=dict(img_size=(448, 576)))
 optim_wrapper = dict(clip_grad=None)  # as published
 auto_scale_lr = dict(base_batch_size=6)  # 2 images on each of 3 GPUs

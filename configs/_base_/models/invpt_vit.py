@@ -1,4 +1,4 @@
-# InvPT on the plain ViT with its class token; a leaf gives the size of the input.
+# InvPT on the plain ViT with its class token.
 _pretrained = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segmenter/'
 _checkpoint = _pretrained + 'vit_large_p16_384_20220308-d4efb41d.pth'
 
@@ -8,7 +8,7 @@ model = dict(
     backbone=dict(
         type='PlainViT',
         arch='large',
-        img_size=(512, 512),
+        img_size='$crop_size',
         out_indices=[5, 11, 23],
         drop_path_rate=0.15,
         with_cls_token=True,
