@@ -1,9 +1,11 @@
 """The published PAD-Net and MTI-Net on tiny widths: their weights in our heads, and their numbers beside ours."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -45,11 +47,13 @@ class Golden:
         name: Such as ``mtinet_nyud``.
         mode: 'legacy' or 'corrected' for MTI-Net.
         dtype: What is computed in.
+        folder: Where its files are; the reference data by default.
     """
 
     name: str
     mode: str = ''
     dtype: torch.dtype = torch.float64
+    folder: Path | None = None
 
     @property
     def kind(self) -> str:
@@ -57,11 +61,15 @@ class Golden:
 
     @cached_property
     def meta(self) -> dict:
-        return json.loads(shared_path(f'golden/padnet_mtinet/{self.name}_meta.json').read_text())
+        return json.loads(self._path('meta.json').read_text())
 
     @cached_property
     def file(self) -> dict:
-        return torch.load(shared_path(f'golden/padnet_mtinet/{self.name}_expected.pth'), weights_only=True)
+        return torch.load(self._path('expected.pth'), weights_only=True)
+
+    def _path(self, ending: str) -> Path:
+        file = f'{self.name}_{ending}'
+        return self.folder / file if self.folder else shared_path(f'golden/padnet_mtinet/{file}')
 
     @property
     def expected(self) -> dict:
@@ -87,7 +95,7 @@ class Golden:
         else:
             options['legacy_fpm_layout'] = self.mode == 'legacy'
         head = MODELS.build(dict(type=HEADS[self.kind][1], tasks=self.tasks, **options)).to(self.dtype)
-        checkpoint = torch.load(shared_path(f'golden/padnet_mtinet/{self.name}_checkpoint.pth'), weights_only=True)
+        checkpoint = unpacked(torch.load(self._path('checkpoint.pth'), weights_only=True))
         state, left_out = self.table.to_ours(checkpoint)
         assert not left_out
         head.load_state_dict({key.removeprefix('decode_head.'): value for key, value in state.items()})
@@ -125,6 +133,17 @@ class Golden:
     def published(self, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """By published key what is by a key of our head."""
         return self.table.to_published({f'decode_head.{key}': value for key, value in named.items()})
+
+
+def unpacked(checkpoint: dict) -> dict[str, Tensor]:
+    """The weights, also where the repository holds them as one tensor without the counters of the norms."""
+    if 'flat' not in checkpoint:
+        return checkpoint
+    shapes = checkpoint['shapes']
+    pieces = checkpoint['flat'].split([math.prod(shape) for shape in shapes.values()])
+    state = {key: x.reshape(shape) for (key, shape), x in zip(shapes.items(), pieces, strict=True)}
+    norms = [key.removesuffix('running_mean') for key in state if key.endswith('running_mean')]
+    return {**state, **{f'{norm}num_batches_tracked': torch.tensor(0) for norm in norms}}
 
 
 def largest(ours: Tensor, wanted: Tensor, absolute: bool) -> float:

@@ -40,7 +40,9 @@ class MultiTaskEncoderDecoder(BaseModel):
         train_cfg: ``step`` 'joint' (one backward pass for all tasks) or 'one_by_one' (one for each task, then a step
             of the optimizer).
         test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
-            predict, and ``groups``, the groups of auxiliary logits to predict as well.
+            predict, and ``groups``, the groups of auxiliary logits to predict as well. ``resize``: what is brought to
+            the size of the original image, 'logits', or 'predictions' as benchmark family A does (class ids to the
+            nearest pixel, values bilinearly).
         data_preprocessor: Config of :class:`MultiTaskDataPreprocessor`.
         init_cfg: As in mmengine.
 
@@ -91,6 +93,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         mode = self.test_cfg.get('mode', 'whole')
         if mode not in ('whole', 'slide'):
             raise ValueError(f"test_cfg.mode is 'whole' or 'slide', but got {mode!r}.")
+        if self.test_cfg.get('resize', 'logits') not in ('logits', 'predictions'):
+            raise ValueError(f"test_cfg.resize is 'logits' or 'predictions', but got {self.test_cfg['resize']!r}.")
         wanted = check_task_names(self.test_cfg.get('tasks') or self.tasks.main, self.tasks)
         return [name for name in self.tasks if name in wanted]
 
@@ -236,13 +240,20 @@ class MultiTaskEncoderDecoder(BaseModel):
                 raise ValueError(f'Only horizontal flips can be undone, but got {sample.flip_direction!r}.')
             logits = task.hflip_values(logits.flip(-1), channel_axis=-3)
         scale = sample.get('scale_factor', (1.0, 1.0))
-        logits = _resize(logits[None], sample.get('ori_shape', logits.shape[-2:]))[0]
-        return task.rescale_values(getattr(task, method)(logits), 1 / ((scale[0] * scale[1]) ** 0.5))
+        size = sample.get('ori_shape', logits.shape[-2:])
+        if method == 'decode' and self.test_cfg.get('resize', 'logits') == 'predictions':
+            maps = task.decode_and_resize(logits, lambda x: _resize(x[None], size)[0])
+        else:
+            maps = getattr(task, method)(_resize(logits[None], size)[0])
+        return task.rescale_values(maps, 1 / ((scale[0] * scale[1]) ** 0.5))
 
 
 def _resize(x: Tensor, size) -> Tensor:
+    """Values bilinearly, ids from the nearest pixel."""
     if tuple(x.shape[-2:]) == tuple(size[:2]):
         return x
+    if not x.is_floating_point():
+        return F.interpolate(x.double(), size=tuple(size[:2]), mode='nearest').to(x.dtype)
     return F.interpolate(x, size=tuple(size[:2]), mode='bilinear', align_corners=False)
 
 

@@ -1,6 +1,6 @@
 """What a kind of task has to say about its labels and predictions; everything else asks here."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import ClassVar
 
@@ -125,6 +125,13 @@ class Task:
     def decode(self, logits: Tensor) -> Tensor:
         """Logits (..., C, H, W) to the prediction: ``finalize(activate(logits))``."""
         return self.finalize(self.activate(logits))
+
+    def decode_and_resize(self, logits: Tensor, resize: Callable[[Tensor], Tensor]) -> Tensor:
+        """The prediction at another size, resized as benchmark family A does: not the logits, but what they stand for.
+
+        ``resize`` takes values bilinearly and ids from the nearest pixel. Here: scores are resized.
+        """
+        return self.finalize(resize(self.activate(logits)))
 
     # ---- for people ----------------------------------------------------------------------------------------------
     def draw(self, values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:

@@ -40,6 +40,9 @@ class ClassMap(Task):
     def decode(self, logits: Tensor) -> Tensor:
         return self.finalize(logits)  # the softmax does not change the argmax
 
+    def decode_and_resize(self, logits: Tensor, resize) -> Tensor:
+        return resize(self.decode(logits))
+
     def colours(self) -> np.ndarray:
         """(out_channels, 3) uint8 RGB: the palette of the config, else that of PASCAL VOC."""
         if self.palette:

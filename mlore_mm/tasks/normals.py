@@ -67,6 +67,10 @@ class SurfaceNormals(Task):
     def finalize(self, scores: Tensor) -> Tensor:
         return F.normalize(scores, p=2, dim=-3)
 
+    def decode_and_resize(self, logits: Tensor, resize) -> Tensor:
+        """Between pixels the vectors are shorter than one; metrics that take angles do not mind."""
+        return resize(self.decode(logits))
+
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         ignored = (values == self.ignore_value).any(axis=0) | (values == 0).all(axis=0)
         return np.where(ignored[..., None], 0, self._colours(values)).astype(np.uint8)

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
+from mlore_mm.converters import MTI_NET
+from mlore_mm.models.layers import FeaturePropagation
 from tests.golden_astmt import Golden, run
+from tests.shared import REPO
+
+DATA = REPO / 'tests' / 'data' / 'padnet_mtinet'
 
 MODELS = [
     ('padnet_nyud', ''),
@@ -26,6 +31,25 @@ def test_every_number(name, mode, dtype):
         if not deviation <= tolerance
     ]
     assert not wrong, '\n'.join(wrong)
+
+
+def test_essential_numbers_without_the_reference_data():
+    wrong = [row for row in run(Golden('padnet_nyud', folder=DATA)) if not row[1] <= row[2]]
+    assert not wrong
+
+
+@pytest.mark.parametrize('mode', ['legacy', 'corrected'])
+def test_what_is_propagated_without_the_reference_data(mode):
+    file = torch.load(DATA / 'mtinet_nyud_scale_3.pth', weights_only=True)
+    block = FeaturePropagation(list(file['features']), 33, mode == 'legacy').double().eval()
+    state, _ = MTI_NET.to_ours(file['state'])
+    prefix = 'decode_head.propagation.3.'
+    missing, surplus = block.load_state_dict({k.removeprefix(prefix): x for k, x in state.items()}, strict=False)
+    assert not surplus
+    assert all(key.startswith('mask.') for key in missing)
+    block.mask = torch.nn.Identity()
+    block.mask.forward = lambda joint: file['fpm_logits']
+    torch.testing.assert_close(block(file['features']), file['fpm'][mode], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize('mode', ['legacy', 'corrected'])

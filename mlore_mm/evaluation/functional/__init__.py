@@ -3,7 +3,8 @@
 from .depth import depth_errors, depth_sums
 from .gain import delta_m, relative_gain
 from .normals import angle_histogram, angular_error, histogram_median
-from .saliency import f_measure, threshold_counts
+from .pictures import to_bytes
+from .saliency import f_measure, image_scores, threshold_counts
 from .segmentation import class_counts, iou_per_class
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     'depth_sums',
     'f_measure',
     'histogram_median',
+    'image_scores',
     'iou_per_class',
     'relative_gain',
     'threshold_counts',
+    'to_bytes',
 ]

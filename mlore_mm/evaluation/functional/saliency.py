@@ -30,3 +30,22 @@ def f_measure(true_positives: Tensor, predicted: Tensor, positives: Tensor, beta
     """
     denominator = beta_squared * positives.double() + predicted.double()
     return (1 + beta_squared) * true_positives.double() / denominator.clamp(min=1e-12)
+
+
+def image_scores(counts: Tensor, positives: Tensor) -> dict[str, Tensor]:
+    """Per threshold IoU of the foreground, precision and recall of one image, float64 in 0..1.
+
+    Nothing labelled and nothing found is an IoU of 1; precision without anything found, and recall without anything
+    labelled, are 0.
+
+    Args:
+        counts: (2, T) of :func:`threshold_counts`.
+        positives: Number of positive pixels.
+    """
+    found, predicted = counts.double()
+    union = predicted + positives - found
+    return dict(
+        iou=torch.where(union > 0, found / union.clamp(min=1), 1),
+        precision=found / predicted.clamp(min=1),
+        recall=found / positives.double().clamp(min=1),
+    )

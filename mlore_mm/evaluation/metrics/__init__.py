@@ -7,6 +7,7 @@ from .depth_metric import DepthMetric
 from .iou_metric import IoUMetric
 from .normals_metric import NormalsMetric
 from .regression_metric import RegressionMetric
+from .saliency_iou_metric import SaliencyIoUMetric
 from .saliency_metric import SaliencyMetric
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'IoUMetric',
     'NormalsMetric',
     'RegressionMetric',
+    'SaliencyIoUMetric',
     'SaliencyMetric',
     'TaskMetric',
 ]
