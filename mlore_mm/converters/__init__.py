@@ -3,17 +3,21 @@
 A new system is a file with its :class:`KeyTable`, registered under the system's name, and an import here.
 """
 
+from .densemtl import DEEP_LAB, DENSE_MTL, PAD_NET_PLUS
 from .invpt import INVPT
 from .pad_net import MTI_NET, PAD_NET
 from .published import SYSTEMS, convert_to_ours, convert_to_published, register_system
 from .rename import KeyTable
 
 __all__ = [
+    'DEEP_LAB',
+    'DENSE_MTL',
     'INVPT',
+    'KeyTable',
     'MTI_NET',
     'PAD_NET',
+    'PAD_NET_PLUS',
     'SYSTEMS',
-    'KeyTable',
     'convert_to_ours',
     'convert_to_published',
     'register_system',

@@ -1,5 +1,6 @@
 """Encoders of our own; every backbone of mmseg and mmpretrain works as well, by its scope (``mmseg.ResNet``)."""
 
+from .stem_resnet import StemResNet
 from .vit import PlainViT
 
-__all__ = ['PlainViT']
+__all__ = ['PlainViT', 'StemResNet']

@@ -1,17 +1,23 @@
 """Decoders: features of one backbone in, logits of every task out. One file per method."""
 
+from .deeplab_head import DeepLabHead
+from .densemtl_head import DenseMTLHead
 from .invpt_head import InvPTHead
 from .mlore_head import MLoREDecodeHead
 from .mti_net_head import MTINetHead
 from .multi_task_fcn_head import MultiTaskFCNHead
 from .pad_net_head import PADNetHead
+from .pad_net_plus_head import PADNetPlusHead
 from .per_task_head import PerTaskHead
 
 __all__ = [
+    'DeepLabHead',
+    'DenseMTLHead',
     'InvPTHead',
     'MLoREDecodeHead',
     'MTINetHead',
     'MultiTaskFCNHead',
     'PADNetHead',
+    'PADNetPlusHead',
     'PerTaskHead',
 ]

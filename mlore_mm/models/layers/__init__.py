@@ -1,8 +1,12 @@
 """The boxes of the methods' figures, one file each."""
 
+from .aspp import ASPP
+from .correlation_attention import CorrelationAttention
 from .cross_task_attention import CrossTaskAttention
+from .cross_task_exchange import CrossTaskExchange
 from .distillation import Distillation
 from .feature_propagation import FeaturePropagation
+from .gated_conv import GatedConv
 from .initial_prediction import InitialPrediction
 from .invpt_stage import EnlargingConvs, InvPTStage
 from .level_fusion import LevelFusion, LevelFusionHead
@@ -11,18 +15,23 @@ from .mlore_block import MLoREBlock
 from .prediction_head import PredictionHead
 from .pyramid_sum import PyramidSum
 from .residual_blocks import BasicBlock, BottleneckBlock
+from .section_decoder import SectionDecoder
 from .squeeze_excite import SqueezeExcite
 from .stage_fusion import StageFusion
 from .task_modules import TaskConv1x1, TaskModules
 from .task_router import TaskRouter
 
 __all__ = [
+    'ASPP',
     'BasicBlock',
     'BottleneckBlock',
+    'CorrelationAttention',
     'CrossTaskAttention',
+    'CrossTaskExchange',
     'Distillation',
     'EnlargingConvs',
     'FeaturePropagation',
+    'GatedConv',
     'InitialPrediction',
     'InvPTStage',
     'LevelFusion',
@@ -32,6 +41,7 @@ __all__ = [
     'MLoREBlock',
     'PredictionHead',
     'PyramidSum',
+    'SectionDecoder',
     'SqueezeExcite',
     'StageFusion',
     'TaskConv1x1',

@@ -1,0 +1,75 @@
+"""A decoder that can be run in sections, so that tasks meet between them."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mlore_mm.models.layers.aspp import ASPP
+
+
+class ReflectConvELU(nn.Module):
+    """Conv3x3 over a border of mirrored pixels, then ELU; (B, C, H, W) to (B, C', H, W)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.elu(self.conv(reflection_pad(x)))
+
+
+def reflection_pad(x: Tensor) -> Tensor:
+    """A border of one pixel that mirrors what is behind the edge; a side of one pixel, which has nothing, is repeated."""
+    h, w = x.shape[-2:]
+    x = F.pad(x, (1, 1, 0, 0), mode='reflect' if w > 1 else 'replicate')
+    return F.pad(x, (0, 0, 1, 1), mode='reflect' if h > 1 else 'replicate')
+
+
+class SectionDecoder(nn.Module):
+    """From the coarsest level of an encoder to twice the resolution of its finest, one scale after the other.
+
+    Scale i ends at the resolution of level i - 1, scale 0 at twice that of level 0. At the coarsest scale x is the
+    :class:`ASPP` of the coarsest level, at others a convolution of the scale before. Each scale brings x to the size of
+    level i - 1, joins the two and convolves the result.
+    Source: the decoders of DenseMTL (Lopes et al., WACV 2023).
+
+    Args:
+        in_channels: Channels of the levels 0 to L - 1, fine to coarse.
+        channels: Widths of the scales 0 to L - 1.
+        dilations: Of the ASPP.
+        dropout: Of the ASPP.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], channels: Sequence[int], dilations: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.num_scales = len(channels)
+        top = self.num_scales - 1
+        self.aspp = ASPP(in_channels[top], channels[top], dilations, dropout)
+        # Convolutions in front of the upsampling; at the coarsest scale the ASPP takes this place.
+        self.enter = nn.ModuleList(ReflectConvELU(channels[i + 1], channels[i]) for i in range(top))
+        skips = [0, *in_channels[:top]]
+        self.leave = nn.ModuleList(ReflectConvELU(channels[i] + skips[i], channels[i]) for i in range(self.num_scales))
+
+    def forward(self, scale: int, x: Tensor | None, levels: Sequence[Tensor]) -> Tensor:
+        """One scale.
+
+        Args:
+            scale: Which.
+            x: The feature of the scale before, None at the coarsest.
+            levels: Of the encoder, (B, C_l, h_l, w_l), fine to coarse.
+
+        Returns:
+            The feature of this scale, (B, C, h, w).
+        """
+        x = self.aspp(levels[-1]) if x is None else self.enter[scale](x)
+        if scale == 0:
+            x = F.interpolate(x, scale_factor=2, mode='nearest')
+            return self.leave[0](x)
+        skip = levels[scale - 1]
+        if x.shape[-2:] != skip.shape[-2:]:
+            x = F.interpolate(x, size=skip.shape[-2:], mode='nearest')
+        return self.leave[scale](torch.cat([x, skip], dim=1))
