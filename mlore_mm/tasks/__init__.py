@@ -4,6 +4,7 @@ from .base import Task
 from .bind import bind_tasks, leaf_datasets
 from .boundary import Edge
 from .class_map import ClassMap, HumanParts, SemSeg
+from .inverse_depth import InverseDepth
 from .normals import SurfaceNormals
 from .regression import DenseRegression, Depth
 from .results import ClassMapResult, DepthResult, NormalsResult, NumbersResult, ProbabilityResult, TaskResult
@@ -18,6 +19,7 @@ __all__ = [
     'DepthResult',
     'Edge',
     'HumanParts',
+    'InverseDepth',
     'NormalsResult',
     'NumbersResult',
     'ProbabilityResult',

@@ -58,11 +58,17 @@ class DenseRegression(Task):
 @TASKS.register_module()
 @dataclass(frozen=True, kw_only=True)
 class Depth(DenseRegression):
-    """Distance from the camera in metres; 0 marks a pixel without a reading."""
+    """Distance from the camera in metres; 0 marks a pixel without a reading.
+
+    Args:
+        zoom_rule: Zooming in brings the scene closer: metres are divided by the scale when an image is resized. Without
+            it metres stay, as they should where the intrinsics follow the size of the image instead.
+    """
 
     ignore_value: float = 0
     pad_value: float = 0
     metric: dict = field(default_factory=lambda: dict(type='DepthMetric', max_depth=80.0))
+    zoom_rule: bool = True
 
     colormap: ClassVar[str] = 'viridis_r'  # near is bright
     values_unit: ClassVar[str] = 'm'
@@ -70,8 +76,8 @@ class Depth(DenseRegression):
     result_type: ClassVar[type[TaskResult]] = DepthResult
 
     def rescale_values(self, values, scale: float):
-        """Zooming in brings the scene closer: metres divided by the scale."""
-        return values / scale
+        """Metres divided by the scale, see ``zoom_rule``."""
+        return values / scale if self.zoom_rule else values
 
     def check_values(self, target: np.ndarray) -> str | None:
         problem = super().check_values(target)

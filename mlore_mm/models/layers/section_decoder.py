@@ -21,7 +21,7 @@ class ReflectConvELU(nn.Module):
 
 
 def reflection_pad(x: Tensor) -> Tensor:
-    """A border of one pixel that mirrors what is behind the edge; a side of one pixel, which has nothing, is repeated."""
+    """A border of one pixel that mirrors the next one inside; a side of one pixel, which has none, is repeated."""
     h, w = x.shape[-2:]
     x = F.pad(x, (1, 1, 0, 0), mode='reflect' if w > 1 else 'replicate')
     return F.pad(x, (0, 0, 1, 1), mode='reflect' if h > 1 else 'replicate')

@@ -1,8 +1,10 @@
 """Losses per task, their weighting, the criterion that puts them together, and surgery on their gradients."""
 
 from .balanced_bce import BalancedBCELoss
+from .berhu import BerHuLoss
+from .cosine_normals import CosineNormalsLoss, NormalsFromDepthLoss
 from .criterion import MultiTaskCriterion
-from .cross_entropy import BalancedCrossEntropyLoss, PixelCrossEntropyLoss
+from .cross_entropy import BalancedCrossEntropyLoss, PixelCrossEntropyLoss, WeightedCrossEntropyLoss
 from .gradient_surgery import AlignedMTL, GradientSurgery, PCGrad
 from .groups import AuxiliaryGroup, LossContext
 from .load_balance import LoadBalanceLoss
@@ -15,6 +17,8 @@ __all__ = [
     'AuxiliaryGroup',
     'BalancedBCELoss',
     'BalancedCrossEntropyLoss',
+    'BerHuLoss',
+    'CosineNormalsLoss',
     'DynamicWeightAverage',
     'FixedWeighting',
     'GradientSurgery',
@@ -22,6 +26,7 @@ __all__ = [
     'LossContext',
     'MaskedL1Loss',
     'MultiTaskCriterion',
+    'NormalsFromDepthLoss',
     'NormalsL1Loss',
     'PCGrad',
     'PER_PROCESS',
@@ -29,5 +34,6 @@ __all__ = [
     'RandomLossWeighting',
     'Reduction',
     'UncertaintyWeighting',
+    'WeightedCrossEntropyLoss',
     'masked_mean',
 ]

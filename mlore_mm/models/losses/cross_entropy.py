@@ -1,10 +1,20 @@
 """Cross-entropy for tasks whose labels are class ids."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, at_valid, full_precision, masked_mean, masked_share
+from mlore_mm.models.losses.reduction import (
+    PER_PROCESS,
+    Reduction,
+    at_valid,
+    full_precision,
+    masked_mean,
+    masked_share,
+    weighted_mean,
+)
 from mlore_mm.registry import MODELS
 
 
@@ -51,3 +61,32 @@ class BalancedCrossEntropyLoss(nn.Module):
         negative_share = masked_share(ids == 0, valid, reduction)
         weight = torch.where(ids == 0, 1 - negative_share, negative_share)
         return masked_mean(weight * loss, valid, reduction)
+
+
+@MODELS.register_module()
+class WeightedCrossEntropyLoss(nn.Module):
+    """Softmax cross-entropy in which each class weighs what is given, divided by the sum of the pixels' weights.
+
+    Labels between whole numbers, such as boundaries that were resized, count as the next class above.
+    Source: edges of DenseMTL (Lopes et al., WACV 2023), with the weights 0.05 and 0.95.
+
+    Args:
+        class_weights: One per class.
+    """
+
+    def __init__(self, class_weights: Sequence[float] = (0.05, 0.95)) -> None:
+        super().__init__()
+        if not class_weights or min(class_weights) < 0:
+            raise ValueError(f'WeightedCrossEntropyLoss needs weights of at least 0, but got {list(class_weights)}.')
+        self.class_weights = tuple(class_weights)
+
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
+        """Logits (B, C, H, W), class ids (B, 1, H, W) of any dtype, valid (B, 1, H, W) bool, to a scalar."""
+        if logits.shape[1] != len(self.class_weights):
+            raise ValueError(
+                f'WeightedCrossEntropyLoss has {len(self.class_weights)} class_weights, but logits of '
+                f'{logits.shape[1]} channels. Set out_channels of the task, or give one weight per class.'
+            )
+        loss, ids = _negative_log_likelihood(logits, target.ceil(), valid)
+        weights = torch.where(valid, loss.new_tensor(self.class_weights)[ids], 0)
+        return weighted_mean(loss, weights, reduction)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mlore_mm.models.ops.all_reduce import num_processes, sum_over_processes
+from mlore_mm.models.ops.all_reduce import max_over_processes, num_processes, sum_over_processes
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Reduction:
     def total(self, count: Tensor) -> Tensor:
         """A count over what the mean is taken over."""
         return sum_over_processes(count) if self.whole_batch else count
+
+    def largest(self, x: Tensor) -> Tensor:
+        """The largest value of ``x`` over what the mean is taken over, a constant for the gradient."""
+        return max_over_processes(x.detach().amax()) if self.whole_batch else x.detach().amax()
 
     @property
     def share(self) -> int:

@@ -1,4 +1,4 @@
-"""Sums over the processes of a distributed run that gradients pass through."""
+"""Sums over the processes of a distributed run that gradients pass through, and largest values."""
 
 import torch
 import torch.distributed as dist
@@ -14,6 +14,15 @@ def sum_over_processes(x: Tensor) -> Tensor:
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return x
     return _Sum.apply(x)
+
+
+def max_over_processes(x: Tensor) -> Tensor:
+    """The largest of every process's ``x``, element by element and without gradient."""
+    largest = x.detach()
+    if num_processes() > 1:
+        largest = largest.clone()
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return largest
 
 
 def num_processes() -> int:
