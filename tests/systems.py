@@ -68,11 +68,18 @@ RESNET = dict(
     type='mmseg.ResNet', depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN'), norm_eval=False
 )
 WIDTHS = [8, 16, 32, 64]
+STEM_RESNET = dict(RESNET, type='StemResNet', strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), contract_dilation=True)
+SECTIONS = dict(in_channels=[8, *WIDTHS], channels=[8, 12, 12, 16, 16], dilations=(1, 2), dropout=0.0)
 
 
 def groups(*names: str, weight: float = 1.0) -> dict:
     """A criterion that adds groups of auxiliary logits."""
     return dict(type='MultiTaskCriterion', average='batch', auxiliary=dict.fromkeys(names, weight))
+
+
+def mean_group(name: str) -> dict:
+    """A criterion that takes the mean over the final logits and a group."""
+    return dict(type='MultiTaskCriterion', average='batch', auxiliary={name: dict(combine='mean', align_corners=True)})
 
 
 SYSTEMS = {
@@ -94,6 +101,22 @@ SYSTEMS = {
                 decode_head=dict(type='MTINetHead', in_channels=WIDTHS),
                 aux_tasks=['edge'],
                 criterion=groups('scale_0', 'scale_1', 'scale_2', 'scale_3'),
+            ),
+        ),
+        System(
+            'densemtl',
+            dict(
+                backbone=STEM_RESNET,
+                decode_head=dict(type='DenseMTLHead', exchange={1: 4}, **SECTIONS),
+                criterion=mean_group('scale_1'),
+            ),
+        ),
+        System(
+            'pad_net_plus',
+            dict(
+                backbone=STEM_RESNET,
+                decode_head=dict(type='PADNetPlusHead', **SECTIONS),
+                criterion=mean_group('scale_2'),
             ),
         ),
     )

@@ -12,6 +12,7 @@ CONFIGS = dict(
     Saliency=dict(),
     Edge=dict(),
     Depth=dict(),
+    InverseDepth=dict(),
     SurfaceNormals=dict(),
     DenseRegression=dict(out_channels=2),
 )
