@@ -28,7 +28,7 @@ class PASCALContextDataset(MultiTaskDataset):
             dict(type='IdMapReader', dir='baked/human_parts'),
             dict(type='HumanPartsReader', dir='human_parts'),
         ],
-        sal=dict(type='MaskReader', dir='sal_distill'),
+        sal=dict(type='MaskReader', dir='sal_distill', soft=True),
         normals=[
             dict(type='VectorReader', dir='baked/normals'),
             dict(type='ContextNormalsReader', dir='normals_distill', context_dir=_CONTEXT['dir']),

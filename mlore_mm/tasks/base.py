@@ -11,6 +11,11 @@ from torch import Tensor
 from mlore_mm.registry import METRICS
 from mlore_mm.tasks.results import NumbersResult, TaskResult
 
+NUMBERS_CURE = (
+    'Where such numbers mean no label, name them by `ignore` of the label reader: '
+    "ignore=('nan', 'inf', 'negative'), or the numbers themselves."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -24,7 +29,8 @@ class Task:
         out_channels: Channels C that the head predicts.
         target_channels: Channels of the label: 1 for a map of ids or values, 3 for vectors.
         ignore_value: Label value of a pixel that is not labelled; an image without labels is a map full of it.
-        pad_value: Label value written where an image is padded. It has to end up ignored after ``mask_values``.
+        pad_value: Label value written where an image is padded, ``ignore_value`` by default. It has to end up ignored
+            after ``mask_values``.
         dtype: Storage type of the label in the pipeline; the smallest one that holds every value.
         interpolation: How labels are resized, 'nearest' or 'bilinear'.
         loss: Config of the loss module, called as ``loss(logits, target, valid)``.
@@ -42,7 +48,7 @@ class Task:
     out_channels: int = 1
     target_channels: int = 1
     ignore_value: float = 255
-    pad_value: float = 255
+    pad_value: float | None = None
     dtype: str = 'float32'
     interpolation: str = 'nearest'
     loss: dict = field(default_factory=dict)
@@ -60,6 +66,7 @@ class Task:
     values_unit: ClassVar[str] = ''
     error_unit: ClassVar[str | None] = ''
     error_limit: ClassVar[float | None] = 1.0
+    cure: ClassVar[str] = ''  # what may help where `check_values` finds something, for messages
     result_type: ClassVar[type[TaskResult]] = NumbersResult  # what `result` returns; its `kind` goes into exports
 
     def __post_init__(self) -> None:
@@ -72,6 +79,27 @@ class Task:
         for key, value in self._said_by_metric().items():
             if getattr(self, key) in ('', None):
                 object.__setattr__(self, key, value)
+        if self.pad_value is None:
+            object.__setattr__(self, 'pad_value', self.ignore_value)
+        self._check_markers()
+
+    def _check_markers(self) -> None:
+        """``ignore_value``, ``pad_value`` and ``dtype`` agree, before a padded image meets a loss."""
+        kind = np.dtype(self.dtype)
+        for key in ('ignore_value', 'pad_value'):
+            value = getattr(self, key)
+            if kind.kind in 'iu' and not np.can_cast(np.min_scalar_type(_whole(value)), kind):
+                raise ValueError(
+                    f"Task '{self.name}' has {key}={value}, which its labels of dtype='{self.dtype}' cannot hold. "
+                    f'Change one of them.'
+                )
+        shape = (1, 1) if self.target_channels == 1 else (1, 1, self.target_channels)
+        padding = self.mask_values(np.full(shape, self.pad_value, dtype=kind))
+        if self.valid_mask(torch.from_numpy(np.atleast_3d(padding).transpose(2, 0, 1).copy())).any():
+            raise ValueError(
+                f"Task '{self.name}' has pad_value={self.pad_value} and ignore_value={self.ignore_value}: what is "
+                f'padded would be a label. Leave pad_value out, or set it to what is ignored.'
+            )
 
     def _said_by_metric(self) -> dict:
         """Headline, direction and unit as the class of the metric gives them."""
@@ -153,7 +181,7 @@ class Task:
     def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
         """How wrong a prediction (C, H, W) is at each pixel, (H, W) in ``error_unit``; NaN where ``gt`` is ignored."""
         error = np.abs(pred.astype(np.float32) - gt.astype(np.float32)).mean(axis=0)
-        return np.where((gt != self.ignore_value).all(axis=0), error, np.nan)
+        return np.where(self.valid_mask(torch.from_numpy(np.array(gt)))[0].numpy(), error, np.nan)
 
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         """A prediction (C, H, W) as the array and the file suffix it is stored with, '.png' or '.npy'.
@@ -184,6 +212,11 @@ class Task:
         config = {key: value for key, value in asdict(self).items() if key not in said or value != said[key]}
         config.pop('name')
         return dict(type=type(self).__name__, **config)
+
+
+def _whole(value: float) -> float:
+    """As an integer where it is one, so that NumPy finds the smallest type that holds it."""
+    return int(value) if float(value).is_integer() else value
 
 
 def _channels_last(values: np.ndarray) -> np.ndarray:

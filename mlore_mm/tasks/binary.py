@@ -25,3 +25,8 @@ def check_two_class(task: Task) -> None:
             f"Task '{task.name}' ({type(task).__name__}) is yes or no per pixel: out_channels is 1 (one logit) or 2 "
             f'(logits of no and yes), but got {task.out_channels}.'
         )
+    if 0 <= task.ignore_value <= 1:
+        raise ValueError(
+            f"Task '{task.name}' ({type(task).__name__}) has labels from 0 to 1, so ignore_value={task.ignore_value} "
+            f'would leave labels out. Leave it at 255, and name unlabelled pixels by `ignore` of the label reader.'
+        )

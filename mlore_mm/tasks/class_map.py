@@ -13,10 +13,16 @@ from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.drawing import draw_ids, voc_palette
 from mlore_mm.tasks.results import ClassMapResult, TaskResult
 
+UNLABELLED = 255  # what the readers of class ids write
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMap(Task):
-    """One class id per pixel, 0 to out_channels - 1; 255 marks a pixel without a label."""
+    """One class id per pixel, 0 to out_channels - 1; 255 marks a pixel without a label.
+
+    ``ignore_value`` may be a class that is to be left out, such as 0 for "nothing": then neither it nor 255, which the
+    label readers write, counts in loss and metric.
+    """
 
     dtype: str = 'uint8'
     loss: dict = field(default_factory=lambda: dict(type='PixelCrossEntropyLoss'))
@@ -25,8 +31,34 @@ class ClassMap(Task):
     error_unit: ClassVar[None] = None
     result_type: ClassVar[type[TaskResult]] = ClassMapResult
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key, entries in (('classes', self.classes), ('palette', self.palette)):
+            if entries and len(entries) != self.out_channels:
+                raise ValueError(
+                    f"Task '{self.name}' has {len(entries)} entries in `{key}`, but out_channels={self.out_channels}: "
+                    f'one for every class is needed. Is the background missing, or one left over?'
+                )
+        doubled = sorted({str(name) for name in self.classes if self.classes.count(name) > 1})
+        if doubled:
+            raise ValueError(f"Task '{self.name}' has a name more than once in `classes`: {', '.join(doubled)}.")
+        if self.palette and not all(len(rgb) == 3 and all(0 <= v <= 255 for v in rgb) for rgb in self.palette):
+            raise ValueError(f"`palette` of task '{self.name}' holds colours (red, green, blue) of 0 to 255.")
+
+    @property
+    def markers(self) -> tuple[float, ...]:
+        """The ids that mark a pixel without a label."""
+        return (self.ignore_value,) if self.out_channels > UNLABELLED else (self.ignore_value, UNLABELLED)
+
+    def valid_mask(self, target: Tensor) -> Tensor:
+        valid = super().valid_mask(target)
+        for marker in self.markers[1:]:
+            if marker != self.ignore_value:
+                valid = valid & (target != marker).all(dim=-3, keepdim=True)
+        return valid
+
     def check_values(self, target: np.ndarray) -> str | None:
-        wrong = np.unique(target[(target >= self.out_channels) & (target != self.ignore_value)])
+        wrong = np.unique(target[(target >= self.out_channels) & ~np.isin(target, self.markers)])
         if wrong.size:
             return f'class ids 0 to {self.out_channels - 1} or {self.ignore_value} (ignore) expected, found {wrong[:8]}'
         return None
@@ -59,7 +91,7 @@ class ClassMap(Task):
 
     def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
         """1 where the class is wrong, 0 where it is right."""
-        return np.where(gt[0] == self.ignore_value, np.nan, (pred[0] != gt[0]).astype(np.float32))
+        return np.where(np.isin(gt[0], self.markers), np.nan, (pred[0] != gt[0]).astype(np.float32))
 
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return pred[0].astype(np.uint8 if self.out_channels <= 256 else np.uint16), '.png'
@@ -98,5 +130,5 @@ class HumanParts(ClassMap):
     classes: tuple = ('background', 'head', 'torso', 'upper arm', 'lower arm', 'upper leg', 'lower leg')
 
     def mask_values(self, target: np.ndarray) -> np.ndarray:
-        has_part = ((target > 0) & (target != self.ignore_value)).any()
+        has_part = ((target > 0) & ~np.isin(target, self.markers)).any()
         return target if has_part else np.full_like(target, self.ignore_value)

@@ -10,8 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mlore_mm.registry import TASKS
-from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.base import NUMBERS_CURE, Task
 from mlore_mm.tasks.results import NormalsResult, TaskResult
+
+
+def _squared_length(vectors: np.ndarray) -> np.ndarray:
+    """(H, W, C) to (H, W) float32."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return cv2.transform(cv2.multiply(vectors, vectors), np.ones((1, vectors.shape[-1]), dtype=np.float32))
 
 
 @TASKS.register_module()
@@ -20,18 +26,20 @@ class SurfaceNormals(Task):
     """Unit vectors in camera space, x to the right; a zero vector or 255 in any channel marks no label.
 
     Padding writes the zero vector and ``mask_values`` then turns every zero vector into 255, as in the published data
-    pipeline.
+    pipeline, and with ``length_range=(0.5, 1.2)`` also every vector that is shorter or longer and so no direction.
     """
 
     out_channels: int = 3
     target_channels: int = 3
     pad_value: float = 0
+    length_range: tuple = ()
     loss: dict = field(default_factory=lambda: dict(type='NormalsL1Loss'))
     loss_weight: float = 10.0
     metric: dict = field(default_factory=lambda: dict(type='NormalsMetric'))
 
     error_unit: ClassVar[str] = 'deg'
     error_limit: ClassVar[float] = 60.0
+    cure: ClassVar[str] = NUMBERS_CURE
     result_type: ClassVar[type[TaskResult]] = NormalsResult
 
     def hflip_values(self, values, channel_axis: int = -1):
@@ -48,18 +56,39 @@ class SurfaceNormals(Task):
     def mask_values(self, target: np.ndarray) -> np.ndarray:
         origin = (0.0,) * target.shape[-1]
         zero = cv2.inRange(target, origin, origin)  # (H, W) of 0 and 255, 10 times as fast as NumPy's reductions over 3
+        if self.length_range:
+            low, high = self.length_range
+            zero |= ~cv2.inRange(_squared_length(target), low**2, high**2)
+            marked = np.full(target.shape, self.ignore_value, dtype=np.float32)
+            return cv2.copyTo(np.asarray(target, dtype=np.float32), ~zero, marked)
         shift = cv2.merge([zero] * target.shape[-1])
         return cv2.addWeighted(target, 1, shift, self.ignore_value / 255, 0, dtype=cv2.CV_32F)
 
     def check_values(self, target: np.ndarray) -> str | None:
-        if not target.size or -1.001 <= target.min() <= target.max() <= 1.001:  # false with NaN
+        if not target.size:
             return None
         if not np.isfinite(target).all():
             return 'finite vectors expected, found NaN or infinite components'
-        inside = (np.abs(target) <= 1.001) | (target == self.ignore_value)
-        if not inside.all():
-            return f'components in -1..1 expected, found {target[~inside][:4]}'
-        return None
+        if not -1.001 <= target.min() <= target.max() <= 1.001:
+            inside = (np.abs(target) <= 1.001) | (target == self.ignore_value)
+            if not inside.all():
+                return f'components in -1..1 expected, found {target[~inside][:4]}'
+        return self._check_lengths(np.sqrt(_squared_length(target)))
+
+    @staticmethod
+    def _check_lengths(lengths: np.ndarray) -> str | None:
+        """Vectors that were averaged may be short here and there, and none is long; most of them are unit vectors.
+
+        Where all that are not have one length, they are a mark, which ``check_dataset.py`` names.
+        """
+        lengths = lengths[(lengths > 0) & (lengths <= 1.8)]  # the others say that they are no labels
+        far = (lengths < 0.3) | (lengths > 1.4)
+        if not lengths.size or far.mean() <= 0.5 or np.ptp(lengths[far]) < 1e-3:
+            return None
+        return (
+            f'vectors of unit length expected, but {100 * far.mean():.0f} % of them are far from it (median length '
+            f'{np.median(lengths):.2f}). Components of 0..1 in a .npy file need scale=2, offset=-1 of NpyReader'
+        )
 
     def activate(self, logits: Tensor) -> Tensor:
         return F.normalize(logits, p=2, dim=-3)
@@ -88,7 +117,8 @@ class SurfaceNormals(Task):
 
     def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
         """The angle between the vectors in degrees; 2 atan2(|p - q|, |p + q|) is exact for small angles too."""
-        ignored = (gt == self.ignore_value).any(axis=0) | (gt == 0).all(axis=0)
+        marked = self.mask_values(np.ascontiguousarray(gt.transpose(1, 2, 0), dtype=np.float32))
+        ignored = (marked == self.ignore_value).any(axis=-1)
         p, q = (v / np.maximum(np.linalg.norm(v, axis=0), 1e-12) for v in (pred, np.where(ignored, 0, gt)))
         angle = 2 * np.degrees(np.arctan2(np.linalg.norm(p - q, axis=0), np.linalg.norm(p + q, axis=0)))
         return np.where(ignored, np.nan, angle)

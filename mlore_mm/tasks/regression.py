@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from mlore_mm.registry import TASKS
-from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.base import NUMBERS_CURE, Task
 from mlore_mm.tasks.drawing import draw_scalar
 from mlore_mm.tasks.results import DepthResult, TaskResult
 
@@ -25,11 +25,17 @@ class DenseRegression(Task):
 
     colormap: ClassVar[str] = 'viridis'
     error_limit: ClassVar[float | None] = None
+    cure: ClassVar[str] = NUMBERS_CURE
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.target_channels == 1 and self.out_channels > 1:  # one number to write in a config, not two
             object.__setattr__(self, 'target_channels', self.out_channels)
+        if self.target_channels != self.out_channels:
+            raise ValueError(
+                f"Task '{self.name}' has out_channels={self.out_channels} and target_channels={self.target_channels}: "
+                f'every number of the label is predicted, so they have to agree.'
+            )
 
     @property
     def values_unit(self) -> str:
@@ -60,6 +66,9 @@ class DenseRegression(Task):
 class Depth(DenseRegression):
     """Distance from the camera in metres; 0 marks a pixel without a reading.
 
+    Loss and metric count the pixels between ``min_depth`` and ``max_depth`` of ``metric`` (0 and 80 m by default, both
+    excluded; no limits for a metric other than DepthMetric). They hold for what the network sees: zooming changes it.
+
     Args:
         zoom_rule: Zooming in brings the scene closer: metres are divided by the scale when an image is resized. Without
             it metres stay, as they should where the intrinsics follow the size of the image instead.
@@ -75,12 +84,25 @@ class Depth(DenseRegression):
     error_unit: ClassVar[str] = 'm'
     result_type: ClassVar[type[TaskResult]] = DepthResult
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Metres; labels at or beyond either are not counted."""
+        published = (0.0, 80.0) if self.metric.get('type') == 'DepthMetric' else (-np.inf, np.inf)
+        low, high = self.metric.get('min_depth', published[0]), self.metric.get('max_depth', published[1])
+        return float(low), float(high)
+
+    def valid_mask(self, target: Tensor) -> Tensor:
+        low, high = self.limits
+        inside = (target > low) & (target < high)
+        return super().valid_mask(target) & inside.all(dim=-3, keepdim=True)
+
     def rescale_values(self, values, scale: float):
         """Metres divided by the scale, see ``zoom_rule``."""
         return values / scale if self.zoom_rule else values
 
     def check_values(self, target: np.ndarray) -> str | None:
         problem = super().check_values(target)
+        target = target[target != self.ignore_value] if self.ignore_value < 0 else target
         if problem is None and target.size and target.min() < 0:
             problem = f'metres >= 0 expected (0 = no reading), found a minimum of {target.min():.4g}'
         return problem

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from torch.testing import assert_close
 
 from mlore_mm.registry import TASKS
-from mlore_mm.tasks import Depth, Edge, SemSeg, Task, TaskSet
+from mlore_mm.tasks import DenseRegression, Depth, Edge, SemSeg, Task, TaskSet
 from tests.test_tasks.kinds import KINDS, make, make_label, to_tensor
 
 
@@ -128,3 +128,38 @@ def test_a_headline_that_is_given_stays():
     task = Edge(name='edge', headline='AP', metric=dict(type='BoundaryMetric'))
     assert task.headline == 'AP'
     assert TaskSet(dict(edge=task.to_config()))['edge'].headline == 'AP'
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        (dict(type='SemSeg', out_channels=4, classes=('a', 'b', 'c')), '3 entries in `classes`, but out_channels=4'),
+        (dict(type='SemSeg', out_channels=2, palette=((0, 0, 0),) * 3), '3 entries in `palette`, but out_channels=2'),
+        (dict(type='HumanParts', out_channels=5), '7 entries in `classes`, but out_channels=5'),
+        (dict(type='SemSeg', out_channels=2, classes=('a', 'a')), 'more than once in `classes`: a'),
+        (dict(type='SemSeg', out_channels=1, palette=((0, 300, 0),)), r'colours \(red, green, blue\) of 0 to 255'),
+        (dict(type='SemSeg', pad_value=3), 'pad_value=3 and ignore_value=255: what is padded would be a label'),
+        (dict(type='SemSeg', ignore_value=-1), "ignore_value=-1, which its labels of dtype='uint8' cannot hold"),
+        (dict(type='Saliency', pad_value=0), 'pad_value=0 and ignore_value=255'),
+        (dict(type='Edge', ignore_value=0), 'labels from 0 to 1, so ignore_value=0 would leave labels out'),
+        (dict(type='DenseRegression', ignore_value=-1, pad_value=255), 'pad_value=255 and ignore_value=-1'),
+        (dict(type='Depth', pad_value=5), 'pad_value=5 and ignore_value=0'),
+        (dict(type='SurfaceNormals', pad_value=0.5), 'pad_value=0.5 and ignore_value=255'),
+        (dict(type='DenseRegression', out_channels=3, target_channels=2), 'out_channels=3 and target_channels=2'),
+    ],
+)
+def test_fields_that_contradict_each_other_are_named(fields, message):
+    with pytest.raises(ValueError, match=f"'x'.*{message}"):
+        TASKS.build(dict(name='x', **fields))
+
+
+def test_padding_follows_the_ignore_value():
+    assert DenseRegression(name='x', ignore_value=-1).pad_value == -1
+    assert SemSeg(name='x', ignore_value=0).pad_value == 0
+
+
+def test_a_class_may_be_left_out_and_the_marker_of_the_readers_with_it():
+    task = SemSeg(name='x', out_channels=4, ignore_value=0)
+    label = np.array([[0, 1, 3, 255]], dtype=np.uint8)
+    assert task.check_values(label) is None
+    assert task.valid_mask(torch.from_numpy(label)[None]).tolist() == [[[False, True, True, False]]]

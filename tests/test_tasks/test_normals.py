@@ -61,3 +61,26 @@ def test_the_constant_is_the_direction_of_the_mean():
 def test_the_picture_points_right_in_red_and_has_black_holes():
     values = vectors((1, 0, 0), (0, 0, 0), (255, 255, 255)).transpose(2, 0, 1)
     assert TASK.draw(values).tolist() == [[[255, 128, 128], [0, 0, 0], [0, 0, 0]]]
+
+
+def test_vectors_far_from_unit_length_may_be_left_out():
+    task = SurfaceNormals(name='normals', length_range=(0.5, 1.2))
+    label = vectors((0, 0, 1), (0, 0, 0.4), (1, 1, 0), (0, 0, 0), (255, 255, 255), (0.6, 0, 0.8))
+    valid = task.valid_mask(torch.from_numpy(task.mask_values(label).transpose(2, 0, 1)))
+    assert valid[0].tolist() == [[True, False, False, False, False, True]]
+    assert np.isnan(task.error(np.ones((3, 1, 6)), label.transpose(2, 0, 1)))[0].tolist() == [False] + [True] * 4 + [
+        False
+    ]
+
+
+def test_maps_that_are_coded_otherwise_are_found():
+    unit = np.random.default_rng(0).normal(size=(20, 20, 3)).astype(np.float32)
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
+    unit[..., 2] = np.abs(unit[..., 2])
+    assert TASK.check_values(unit) is None
+    assert TASK.check_values((unit + 1) / 2) is None  # lengths around 1.2: check_dataset.py finds it
+    lengths = np.random.default_rng(1).uniform(0.05, 0.2, (20, 20, 1)).astype(np.float32)
+    assert 'far from it (median length 0.1' in TASK.check_values(unit * lengths)
+    assert 'scale=2, offset=-1' in TASK.check_values(unit * lengths)
+    mark = np.where(np.arange(20)[:, None, None] < 12, np.float32(-1), unit)
+    assert TASK.check_values(mark) is None  # one vector for all that have no label: check_dataset.py names it

@@ -15,8 +15,13 @@ def test_zooming_in_brings_the_scene_closer():
     assert_array_equal(DEPTH.rescale_values(metres(0, 3, 9), 2), metres(0, 1.5, 4.5))
 
 
-def test_zero_is_no_reading():
-    assert DEPTH.valid_mask(torch.tensor([[[0.0, 0.5, 80.0]]])).tolist() == [[[False, True, True]]]
+def test_zero_and_what_the_metric_does_not_take_are_no_readings():
+    labels = torch.tensor([[[0.0, 0.5, 9.9, 79.9, 80.0, 500.0, torch.nan]]])
+    assert DEPTH.valid_mask(labels).tolist() == [[[False, True, True, True, False, False, False]]]
+    near = Depth(name='depth', metric=dict(type='DepthMetric', min_depth=0.5, max_depth=10))
+    assert near.valid_mask(labels).tolist() == [[[False, False, True, False, False, False, False]]]
+    free = Depth(name='depth', metric=dict(type='RegressionMetric'))
+    assert free.valid_mask(labels).tolist() == [[[False, True, True, True, True, True, False]]]
 
 
 def test_bad_depths_are_found():

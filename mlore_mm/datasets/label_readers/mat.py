@@ -58,7 +58,9 @@ class ContextNormalsReader(VectorReader):
         normals, classes = super().read(path), read_label_map(context_path)
         if classes.shape != normals.shape[:2]:
             raise ValueError(f'{path} is {normals.shape[:2]} (H, W), but {context_path} is {classes.shape}.')
-        normals[self.dropped.take(classes)] = 0
+        marked = np.ma.getmaskarray(normals)
+        normals = np.array(normals)
+        normals[self.dropped.take(classes) | marked.any(axis=-1)] = 0
         return normals
 
 

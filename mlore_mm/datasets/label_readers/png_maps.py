@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mlore_mm.datasets.label_readers.base import LabelReader, expect_map
+from mlore_mm.datasets.label_readers.no_label import say_once, without_label
 from mlore_mm.datasets.line_thinning import thin
 from mlore_mm.registry import LABEL_READERS
 from mlore_mm.utils.png_files import read_png
@@ -20,8 +21,8 @@ class IdMapReader(LabelReader):
 
     Args:
         offset: Added to every id; -1 where the file counts from 1.
-        ignore: Values of the file that mark pixels without a label, before ``offset``. 255 is always one of them,
-            unless ``id_map`` names it.
+        ignore: Values of the file that mark pixels without a label, before ``offset``; 255 by default. 255 is always
+            one of them, unless ``id_map`` names it.
         id_map: Value in the file to id, for files that are numbered otherwise. Values it does not name are errors
             unless they are in ``ignore``. Replaces ``offset``.
     """
@@ -30,11 +31,14 @@ class IdMapReader(LabelReader):
         self,
         *args,
         offset: int = 0,
-        ignore: Sequence[int] = (IGNORE,),
+        ignore: Sequence[int] | None = None,
         id_map: Mapping[int, int] | None = None,
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.named = ignore is not None or id_map is not None
+        if ignore is None:
+            ignore = () if id_map is not None and IGNORE in id_map else (IGNORE,)
         values = np.arange(2**16) if id_map is None else np.array(list(id_map), dtype=np.int64)
         ids = values + offset if id_map is None else np.array(list(id_map.values()), dtype=np.int64)
         known = (ids >= 0) & (ids < IGNORE)
@@ -54,7 +58,19 @@ class IdMapReader(LabelReader):
                 f'{path} holds the values {found}, which stand for no class here. Check `offset`, `ignore` and '
                 f'`id_map` of its reader, or the file.'
             )
-        return _look_up(values, self.table)
+        ids = _look_up(values, self.table)
+        if not self.named:
+            self._warn_of_mask(values, ids, path)
+        return ids
+
+    def _warn_of_mask(self, values: np.ndarray, ids: np.ndarray, path: str) -> None:
+        """0 and 255 and nothing else is how a yes or no is written, and here 255 would be no label."""
+        if values.size and values.max() == IGNORE and not values.min() and not ((ids > 0) & (ids < IGNORE)).any():
+            say_once(
+                f'{self}: 0/255',
+                f'{path} holds 0 and 255 only, and 255 is read as no label. If it is a mask of two classes, set '
+                f'id_map={{0: 0, 255: 1}} of its IdMapReader, or use MaskReader; if not, ignore=(255,) keeps quiet.',
+            )
 
     def encode(self, ids: np.ndarray) -> np.ndarray:
         """The inverse of :meth:`read`: (H, W) uint8, to be saved as a PNG."""
@@ -72,18 +88,34 @@ def _look_up(values: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 @LABEL_READERS.register_module()
 class MaskReader(LabelReader):
-    """Yes or no: 1 where the grey value over 255 exceeds ``threshold``, else 0; uint8."""
+    """Yes or no: 1 where the grey value over 255 exceeds ``threshold``, else 0; uint8, masked where ``ignore`` says so.
 
-    def __init__(self, *args, threshold: float = 0.5, **kwargs) -> None:
+    Args:
+        threshold: 0.5 for masks of 0 and 255; 0 for masks of 0 and 1.
+        ignore: Grey values of pixels without a label.
+        soft: The files hold probabilities, so that one may hold next to nothing. Without it a file of 0 and 1 only is
+            an error, because with that threshold nothing in it is ever 1.
+
+    Raises:
+        ValueError: When reading such a file, or one with a palette or more than 8 bits.
+    """
+
+    def __init__(self, *args, threshold: float = 0.5, ignore: Sequence[int] = (), soft: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.threshold = threshold
+        self.threshold, self.ignore, self.soft = threshold, tuple(ignore), soft
 
     def read(self, path: str) -> np.ndarray:
-        values = expect_map(read_png(path), path, _COLOUR_HINT)
+        values = expect_map(read_png(path, palette=False), path, _COLOUR_HINT)
         if values.dtype != np.uint8:
             raise ValueError(f'{path} is {values.dtype}, expected an 8-bit greyscale PNG.')
-        # v / 255 > t for whole numbers v, without leaving uint8
-        return (values > np.floor(self.threshold * 255)).view(np.uint8)
+        above = np.floor(self.threshold * 255)
+        if not self.soft and above >= 1 and values.size and values.max() == 1:
+            raise ValueError(
+                f'{path} holds 0 and 1 only, so with threshold={self.threshold} of 255 all of it would be 0. Set '
+                f'threshold=0 of its MaskReader if 1 stands for yes, or soft=True if it is a faint probability.'
+            )
+        mask = (values > above).view(np.uint8)  # v / 255 > t for whole numbers v, without leaving uint8
+        return without_label(mask, np.isin(values, self.ignore)) if self.ignore else mask
 
     @staticmethod
     def encode(mask: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from mmcv.transforms import BaseTransform
 
 from mlore_mm.datasets.image_io import read_image
 from mlore_mm.datasets.label_readers import LabelReader
+from mlore_mm.datasets.label_readers.no_label import fill
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import Task
 
@@ -84,10 +85,10 @@ def check_label(
 ) -> np.ndarray:
     """The label in a type that the pipeline carries; a ValueError that names the file where something is wrong."""
     _check_shape(target, task, size, path, img_path)
-    target = _cast(target, task, path)
+    target = _cast(fill(target, task.ignore_value), task, path)
     problem = task.check_values(target) if values else None
     if problem:
-        raise ValueError(f"Label of task '{task.name}' in {path}: {problem}.")
+        raise ValueError(f"Label of task '{task.name}' in {path}: {problem}. {task.cure}".rstrip())
     return target
 
 

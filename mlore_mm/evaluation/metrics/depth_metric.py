@@ -16,7 +16,7 @@ class DepthMetric(TaskMetric):
 
     Args:
         task: See ``TaskMetric``, as are the arguments not named here.
-        min_depth: Metres; labels at or below are not evaluated.
+        min_depth: Metres; labels at or below are not evaluated. ``Depth`` reads both, and the loss leaves them out too.
         max_depth: Metres; labels at or beyond are not evaluated.
     """
 

@@ -37,6 +37,8 @@ class IoUMetric(TaskMetric):
         iou = 100 * iou_per_class(counts)
         if self.absent == 'zero':
             iou = iou.nan_to_num(0)
+        if 0 <= self.task.ignore_value < len(iou):  # a class that is left out
+            iou[int(self.task.ignore_value)] = float('nan')
         correct, _, labelled = counts.double()
         values = dict(
             mIoU=iou.nanmean().item(),
