@@ -20,8 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from mlore_mm.utils.checkpoint_files import newest_whole_checkpoint
-from mlore_mm.utils.compare_checkpoints import differences
+from mlore_mm.engine.checkpoints import differences, newest_whole_checkpoint
 
 TRAIN = Path(__file__).resolve().parents[1] / 'tools' / 'train.py'
 

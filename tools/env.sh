@@ -45,7 +45,7 @@ torch_requirements() { # prints what to install as PyTorch
     if [ -n "${MLORE_MM_TORCH:-}" ]; then
         echo "$MLORE_MM_TORCH"
     elif nvidia-smi >/dev/null 2>&1; then
-        echo 'torch>=2.6 torchvision'
+        echo 'torch>=2.10 torchvision'
     else
         # A pair that is known to work on the CPU. torchvision is held to its partner: pip would otherwise take the
         # newest and replace torch to match.

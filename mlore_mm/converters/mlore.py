@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mlore_mm.converters.rename import KeyTable
+from mlore_mm.utils.unwrap import bare_name
 
 # Official pattern and ours, see `KeyTable`.
 _RENAMED = (
@@ -79,7 +80,7 @@ def official_to_mm(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
     """
     plain, experts = {}, defaultdict(dict)
     for key, tensor in state.items():
-        if match := _OFFICIAL_EXPERT.fullmatch(key.removeprefix('module.')):
+        if match := _OFFICIAL_EXPERT.fullmatch(bare_name(key)):
             block, stage, index, part, parameter = match.groups()
             experts[int(stage), int(block) - 1][int(index), part, parameter] = tensor
         else:

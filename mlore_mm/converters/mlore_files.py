@@ -7,9 +7,11 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import Tensor
 
-from mlore_mm.converters.files import read_checkpoint, write_checkpoint
 from mlore_mm.converters.mlore import mm_to_official, official_to_mm
 from mlore_mm.converters.mlore_layout import differences, fitting_configs, read_layout
+from mlore_mm.converters.naming import naming
+from mlore_mm.engine.checkpoints import check_meta, read_checkpoint, read_plain, write_checkpoint
+from mlore_mm.engine.checkpoints.reader import plain_weights
 from mlore_mm.tasks import bind_tasks
 
 
@@ -31,17 +33,18 @@ def convert_to_mm(
     Raises:
         ValueError: The file is not a published checkpoint, has unknown keys, or does not fit the config.
     """
-    checkpoint = read_checkpoint(src)
+    checkpoint = read_plain(src)
     state = _state_dict(checkpoint, src)
     bound = bind_tasks(Config.fromfile(config)) if config else None
-    converted, left_out = official_to_mm(state)
-    layout = read_layout(state, grid, bound)
+    with naming(src):
+        converted, left_out = official_to_mm(state)
+        layout = read_layout(state, grid, bound)
     if bound and (wrong := differences(layout, bound)):
         raise ValueError(f'{src} does not fit {config}:\n' + '\n'.join(f'  - {line}' for line in wrong))
     meta = dict(
         tasks=list(layout.tasks),
-        epoch=int(checkpoint.get('epoch', 0)),
-        iter=int(checkpoint.get('iter_count', 0)),
+        epoch=_number(checkpoint, 'epoch', src),
+        iter=_number(checkpoint, 'iter_count', src),
         mlore=layout.to_meta(),
     )
     write_checkpoint(dict(meta=meta, state_dict=converted), dst)
@@ -59,12 +62,13 @@ def convert_to_official(src: str, dst: str, config: str | None = None) -> str:
         ValueError: The ranks are not known or do not fit, or a key has no counterpart.
     """
     checkpoint = read_checkpoint(src)
-    state = checkpoint.get('state_dict', checkpoint)
-    meta = checkpoint.get('meta') or {}
+    check_meta(checkpoint, src)
+    state, meta = checkpoint['state_dict'], checkpoint['meta']
     if config:
         ranks = bind_tasks(Config.fromfile(config)).model.decode_head.ranks
     elif 'mlore' in meta:
-        ranks = meta['mlore']['ranks']
+        with naming(src):
+            ranks = [int(rank) for rank in meta['mlore']['ranks']]
     else:
         raise ValueError(f'{src} was not converted from a published checkpoint: give the config of its training.')
     stacked = next((len(x) for key, x in state.items() if key.endswith('experts.reduce.bias')), None)
@@ -72,7 +76,8 @@ def convert_to_official(src: str, dst: str, config: str | None = None) -> str:
         raise ValueError(
             f'{src} has experts of {stacked} ranks in all, but ranks={list(ranks)} add up to {sum(ranks)}.'
         )
-    official = mm_to_official(state, ranks)
+    with naming(src):
+        official = mm_to_official(state, ranks)
     write_checkpoint(dict(model=official, epoch=meta.get('epoch', 0), iter_count=meta.get('iter', 0)), dst)
     return f'Wrote {len(official)} tensors in the published layout to {dst}.'
 
@@ -82,7 +87,14 @@ def _state_dict(checkpoint, src: str) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(x, Tensor) for x in state.values()):
         found = list(checkpoint)[:8] if isinstance(checkpoint, dict) else type(checkpoint).__name__
         raise ValueError(f'{src} is not a published MLoRE checkpoint: no tensors under "model", but {found}.')
-    return state
+    return plain_weights(state, src)
+
+
+def _number(checkpoint: dict, key: str, src: str) -> int:
+    value = checkpoint.get(key, 0) if 'model' in checkpoint else 0
+    if not isinstance(value, int):
+        raise ValueError(f"{src} says '{key}' is {value!r}, where a number was expected.")
+    return value
 
 
 def _names(paths: Sequence[Path]) -> str:

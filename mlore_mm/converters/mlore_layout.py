@@ -9,6 +9,8 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import Tensor
 
+from mlore_mm.utils.unwrap import bare_name
+
 # Pixel weights and position embedding store h*w only; these are the grids of the published input sizes.
 PUBLISHED_GRIDS = {1024: (32, 32), 1008: (28, 36)}
 _EXPERT = re.compile(r'backbone\.MLoRE_1\.0\.lora_list_1\.(\d+)\.W\.weight')
@@ -72,7 +74,7 @@ def read_layout(
     Raises:
         ValueError: Parts are missing, or the grid is not known or does not fit the number of positions.
     """
-    shapes = {key.removeprefix('module.'): tuple(tensor.shape) for key, tensor in state.items()}
+    shapes = {bare_name(key): tuple(tensor.shape) for key, tensor in state.items()}
     tasks = {m[1]: shape[0] for key, shape in shapes.items() if (m := _HEAD.fullmatch(key))}
     ranks = {int(m[1]): shape[0] for key, shape in shapes.items() if (m := _EXPERT.fullmatch(key))}
     if not tasks or not ranks or 'backbone.pos_embed' not in shapes:

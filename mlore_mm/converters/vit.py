@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mlore_mm.converters.files import read_checkpoint
+from mlore_mm.converters.naming import naming
+from mlore_mm.engine.checkpoints import read_checkpoint
 
 # timm's key and ours; {i} is the block, {p} is weight or bias. The packed qkv is the same matrix in all three layouts:
 # rows of queries, then keys, then values, heads side by side.
@@ -53,16 +54,17 @@ def read_vit(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f'There is no weight file {path}.')
     if path.suffix == '.npz':
-        with np.load(path, allow_pickle=False) as arrays:
-            return augreg_to_timm(dict(arrays))
-    if path.suffix == '.safetensors':
-        from safetensors.torch import load_file  # optional: timm brings it, and only these files need it
+        with naming(path):
+            return augreg_to_timm(_read_arrays(path))
+    return read_checkpoint(path)['state_dict']
 
-        return load_file(path)
-    state = read_checkpoint(path)
-    for key in ('model', 'state_dict'):
-        state = state.get(key, state)
-    return {key.removeprefix('module.'): value for key, value in state.items()}
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:  # a damaged archive fails in many ways
+        raise ValueError(f'{path} cannot be read as an archive of arrays: {error}.') from error
 
 
 def augreg_to_timm(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from mmengine.fileio import join_path
 from mmengine.runner import FlexibleRunner
 
-from mlore_mm.engine.loading import weights_only
+from mlore_mm.engine.checkpoints import weights_only
 from mlore_mm.engine.runner import MultiTaskRunner
 from mlore_mm.engine.task_runner import TaskRunnerMixin
 from mlore_mm.registry import RUNNERS

@@ -10,14 +10,21 @@ from mmengine.dist import is_distributed, is_main_process
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.runner import save_checkpoint
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
-from mlore_mm.engine.loading import read_checkpoint, require_all_weights, weights_only
+from mlore_mm.engine.checkpoints import (
+    check_pretrained_files,
+    read_checkpoint,
+    require_all_weights,
+    weights_only,
+    write_checkpoint,
+)
+from mlore_mm.engine.checkpoints.weights import check_values
 from mlore_mm.engine.processes import init_gloo, synchronise_batch_norms
 from mlore_mm.registry import STRATEGIES
+from mlore_mm.utils.unwrap import bare_name
 
 UNITS = ('TransformerLayer', 'MLoREBlock')  # together nearly all weights of a published MLoRE
 
@@ -67,6 +74,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         super()._setup_distributed(launcher, backend, **options)
 
     def _init_model_weights(self, model: nn.Module) -> nn.Module:
+        check_pretrained_files(model)
         with weights_only('A file of pre-trained weights (init_cfg)'):
             return super()._init_model_weights(model)
 
@@ -117,7 +125,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         if callback is not None:
             callback(checkpoint)
         if is_main_process():
-            save_checkpoint(checkpoint, filename, backend_args=dict(backend='whole_files'))
+            write_checkpoint(checkpoint, filename)
 
     def load_checkpoint(self, filename: str, *, callback: Callable | None = None, **unused) -> dict:
         """Read by every process, which keeps its share. See :func:`read_checkpoint` for what is refused.
@@ -128,6 +136,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         checkpoint = read_checkpoint(filename)
         if callback is not None:
             callback(checkpoint)
+        check_values(self.weights, checkpoint['state_dict'], str(filename))
         if self.optional_weights is not None:
             require_all_weights(self.weights, checkpoint, filename, self.optional_weights)
         self.load_model_state_dict(checkpoint.pop('state_dict'))
@@ -135,7 +144,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
 
     def load_model_state_dict(self, state_dict: dict, **unused) -> None:
         """What fits is taken, and the rest is named in the log, as the ordinary runner does."""
-        state = {name.removeprefix('module.'): value for name, value in state_dict.items()}
+        state = {bare_name(name): value for name, value in state_dict.items()}
         fitting = {name: x for name, x in self.weights.items() if name in state and state[name].shape == x.shape}
         left = sorted({*state, *self.weights} - {*fitting})
         if left:

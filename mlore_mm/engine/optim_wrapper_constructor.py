@@ -1,10 +1,10 @@
 """Which parameters the optimizer gets."""
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from mlore_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mlore_mm.utils.unwrap import bare_model
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -18,8 +18,7 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        inner = model.module if is_model_wrapper(model) else model
-        if not any(parameter.requires_grad for parameter in inner.parameters()):
+        if not any(parameter.requires_grad for parameter in bare_model(model).parameters()):
             raise ValueError('Every parameter of the model is frozen, so there is nothing to train.')
         wrapper = super().__call__(model)
         groups = wrapper.optimizer.param_groups

@@ -1,13 +1,14 @@
 """mmengine's runner, told about tasks and about machines without an accelerator."""
 
+import re
+
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
-from mlore_mm.engine.loading import read_checkpoint, require_all_weights, weights_only
+from mlore_mm.engine.checkpoints import check_pretrained_files, fill_model, read_checkpoint, weights_only
 from mlore_mm.engine.processes import init_gloo, synchronise_batch_norms
 from mlore_mm.engine.task_runner import TaskRunnerMixin
 from mlore_mm.registry import RUNNERS
@@ -51,18 +52,21 @@ class MultiTaskRunner(TaskRunnerMixin, Runner):
         """As mmengine's, for files and URLs on the CPU first, and without code that a file brings along.
 
         Raises:
-            ValueError: See :func:`load_checkpoint_file`; or weights are missing, and this is no start of a training.
+            ValueError: See :func:`read_checkpoint` and :func:`fill_model`; weights may be missing at the start of a
+                training, unless it is ``strict``.
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        if self.optional_weights is not None:
-            require_all_weights(self.model, checkpoint, filename, self.optional_weights)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        checkpoint = _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=list(revise_keys))
+        weights = checkpoint['state_dict']
+        for pattern, replacement in revise_keys:
+            for name in [name for name in weights if re.search(pattern, name)]:
+                weights[re.sub(pattern, replacement, name)] = weights.pop(name)
+        fill_model(self.model, weights, str(filename), () if strict else self.optional_weights)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
 
     def _init_model_weights(self) -> None:
+        check_pretrained_files(self.model)
         with weights_only('A file of pre-trained weights (init_cfg)'):
             super()._init_model_weights()

@@ -9,17 +9,14 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mlore_mm.engine.checkpoints.meta import check_meta
+from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.engine.loader_workers import start_worker
-from mlore_mm.engine.loading import choose_checkpoint
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
-
-TRAINING_ONLY = ('criterion.', 'data_preprocessor.')  # weights that a test can do without
 
 
 class TaskRunnerMixin:
@@ -71,7 +68,9 @@ class TaskRunnerMixin:
     def call_hook(self, fn_name: str, **kwargs) -> None:
         if fn_name == 'after_load_checkpoint':
             source, self._reading = self._reading, None
-            check_meta(kwargs['checkpoint'], source or str(self._load_from or 'The checkpoint'), source is not None)
+            name = source or str(self._load_from or 'The checkpoint')
+            check_meta(kwargs['checkpoint'], name, source is not None)
+            check_averages(kwargs['checkpoint'], name)
         if fn_name == 'before_val':
             for hook in self.hooks:
                 if isinstance(hook, PreemptionHook):
@@ -107,7 +106,7 @@ class TaskRunnerMixin:
         self.register_hook(BroadcastBuffersHook())
         self.register_hook(SeedHook())
         if self.task_names:
-            self.register_hook(TaskOrderHook(self.task_names))
+            self.register_hook(TaskOrderHook(TaskSet(_innermost_model(self.cfg)['tasks'])))
 
     def build_visualizer(self, visualizer=None):
         """As mmengine does; TensorBoard is left out where it is not installed, as it would stop the training."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
@@ -255,10 +255,3 @@ def _resize(x: Tensor, size) -> Tensor:
     if not x.is_floating_point():
         return F.interpolate(x.double(), size=tuple(size[:2]), mode='nearest').to(x.dtype)
     return F.interpolate(x, size=tuple(size[:2]), mode='bilinear', align_corners=False)
-
-
-def bare_model(model: nn.Module) -> MultiTaskEncoderDecoder:
-    """The model inside wrappers such as DDP and EMA."""
-    while hasattr(model, 'module'):
-        model = model.module
-    return model

@@ -4,8 +4,8 @@ import torch
 from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 
-from mlore_mm.models.multi_task_encoder_decoder import bare_model
 from mlore_mm.registry import MODELS
+from mlore_mm.utils.unwrap import bare_model
 
 
 @MODELS.register_module()

@@ -29,6 +29,12 @@ MOVED |= {
     'models.inference': 'models.sliding_windows',
     'datasets.thin': 'datasets.line_thinning',
     'datasets.synth_rooms': 'synth_rooms',
+    'engine.loading': 'engine.checkpoints',
+    'engine.whole_file_backend': 'engine.checkpoints.backend',
+    'utils.safe_load': 'engine.checkpoints.reader',
+    'utils.checkpoint_files': 'engine.checkpoints.files',
+    'utils.compare_checkpoints': 'engine.checkpoints.compare',
+    'converters.files': 'engine.checkpoints',
 }
 
 GONE = {'apis.page': 'demo/photo_page/page.py', 'apis.viewer': 'demo/photo_page/viewer.py'}

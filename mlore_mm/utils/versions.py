@@ -33,7 +33,8 @@ class Package:
         return self.distribution + self.versions
 
 
-TORCH = Package('torch', 'torch', '>=2.6')
+# Below 2.10 a file can break out of torch.load(weights_only=True), by which all checkpoints are read (CVE-2026-24747).
+TORCH = Package('torch', 'torch', '>=2.10')
 FAMILIES = {
     'OneDL': (
         Package('mmengine', 'onedl-mmengine', '>=0.10.10,<0.11'),

@@ -77,9 +77,9 @@ def test_checkpoints_that_do_not_fit(tiny, tmp_path):
         init_model(config, checkpoint, cfg_options=dict(task_names=['depth']))
     weights = dict(stored['state_dict'])
     weights.pop('decode_head.heads.depth.predict.weight')
-    with pytest.raises(ValueError, match=r'lacks 1 of the weights .*heads.depth.predict.weight'):
+    with pytest.raises(ValueError, match=r'lacks 1 of the .* weights .*heads.depth.predict.weight'):
         init_model(config, variant(state_dict=weights))
-    with pytest.raises(ValueError, match='do not fit the model'):
+    with pytest.raises(ValueError, match=r'in another shape, .*\(1, 24\) in the file, \(1, 30\) in the'):
         init_model(config, checkpoint, cfg_options={'model.decode_head.grid': (5, 6)})
     with pytest.raises(ValueError, match='There is no checkpoint lost.pth'):
         init_model(config, 'lost.pth')

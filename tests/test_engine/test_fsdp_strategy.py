@@ -11,9 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner, Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mlore_mm.engine.checkpoints import differences, read_checkpoint
 from mlore_mm.registry import RUNNERS
-from mlore_mm.utils.compare_checkpoints import differences
-from mlore_mm.utils.safe_load import load_checkpoint_file
 from tests.distributed import run_in_processes
 from tests.tiny import TRAINING, write_rooms, write_tiny
 
@@ -83,7 +82,7 @@ class Poison(Hook):
 
 
 def assert_same_numbers(first, second) -> None:
-    first, second = load_checkpoint_file(first), load_checkpoint_file(second)
+    first, second = read_checkpoint(first), read_checkpoint(second)
     torch.testing.assert_close(second['state_dict'], first['state_dict'], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(second['optimizer']['state'], first['optimizer']['state'], rtol=1e-5, atol=1e-6)
     assert second['optimizer']['param_groups'] == first['optimizer']['param_groups']
@@ -104,7 +103,7 @@ def test_same_as_ordinary_training_and_each_goes_on_with_the_other(tmp_path):
 
     # In one process the same config is an ordinary one. The best checkpoint knows when it was validated.
     (best,) = (work / 'shared').glob('best*.pth')
-    assert load_checkpoint_file(best)['meta']['iter'] == ITERS
+    assert read_checkpoint(best)['meta']['iter'] == ITERS
     alone = build(config, str(work / 'test'), **SHARED_OUT, launcher='none', load_from=str(best)).test()
     (file,) = (work / 'shared').glob('*/evaluation.json')
     assert alone['depth/RMSE'] == pytest.approx(json.loads(file.read_text())['results']['depth/RMSE'], rel=1e-5)

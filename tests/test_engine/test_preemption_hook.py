@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from mmengine.hooks import EMAHook, Hook
 
+from mlore_mm.engine.checkpoints import differences, read_checkpoint
 from mlore_mm.engine.hooks.preemption_hook import EXIT_CODE
 from mlore_mm.registry import RUNNERS
-from mlore_mm.utils.compare_checkpoints import differences
-from mlore_mm.utils.safe_load import load_checkpoint_file
 from tests.test_engine.test_runner import load
 
 
@@ -66,7 +65,7 @@ def test_the_iteration_is_finished_saved_and_reported(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     log = stopped(build(tmp_path, Signal()))
     (saved,) = (tmp_path / 'work').glob('iter_*.pth')
-    assert load_checkpoint_file(saved)['meta']['iter'] == 3
+    assert read_checkpoint(saved)['meta']['iter'] == 3
     assert 'Stopped by SIGTERM after iteration 3; saved' in log
     assert signal.getsignal(signal.SIGTERM) == before
 

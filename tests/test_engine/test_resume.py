@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from mlore_mm.utils.compare_checkpoints import differences
-from mlore_mm.utils.safe_load import load_checkpoint_file
+from mlore_mm.engine.checkpoints import differences, read_checkpoint
 from tests.training import ITERS, train, write_config
 
 SEED = {'randomness.seed': 3}
@@ -56,7 +55,7 @@ def test_killed_in_the_last_validation_the_final_numbers_come_all_the_same(strai
 def test_sigterm_saves_and_ends(straight, tmp_path):
     config, reference = straight
     assert train(config, tmp_path, ('before_train_iter', 6, signal.SIGTERM), **SEED) == 143
-    assert load_checkpoint_file(tmp_path / 'iter_6.pth')['meta']['iter'] == 6
+    assert read_checkpoint(tmp_path / 'iter_6.pth')['meta']['iter'] == 6
     assert train(config, tmp_path, ('after_val_iter', 7, signal.SIGTERM), **SEED) == 143
     assert train(config, tmp_path, **SEED) == 0
     assert differences(reference / f'iter_{ITERS}.pth', tmp_path / f'iter_{ITERS}.pth') == []
@@ -66,7 +65,7 @@ def test_a_training_without_a_seed_goes_on_with_its_own(tmp_path):
     config, work = write_config(tmp_path, iters=6, workers=0), tmp_path / 'work'
     quick = {'train_dataloader.persistent_workers': False}
     assert train(config, work, ('before_train_iter', 4), **quick) == -signal.SIGKILL
-    seed = load_checkpoint_file(work / 'iter_2.pth')['meta']['data_seed']
+    seed = read_checkpoint(work / 'iter_2.pth')['meta']['data_seed']
     assert train(config, work, **quick) == 0
     assert train(config, tmp_path / 'straight', **quick, **{'randomness.seed': seed}) == 0
     assert differences(work / 'iter_6.pth', tmp_path / 'straight/iter_6.pth') == []

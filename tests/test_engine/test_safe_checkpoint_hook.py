@@ -7,8 +7,8 @@ import os
 import pytest
 import torch
 
+from mlore_mm.engine.checkpoints import read_checkpoint
 from mlore_mm.registry import RUNNERS
-from mlore_mm.utils.safe_load import load_checkpoint_file
 from tests.test_engine.test_runner import load
 
 
@@ -57,7 +57,7 @@ def test_a_full_disk_ends_with_a_message_and_the_older_checkpoint(tmp_path, monk
     assert files(tmp_path) == ['iter_1.pth', 'last_checkpoint']
     monkeypatch.undo()
     build(tmp_path, resume=True).train()
-    assert load_checkpoint_file(tmp_path / 'work/iter_4.pth')['meta']['iter'] == 4
+    assert read_checkpoint(tmp_path / 'work/iter_4.pth')['meta']['iter'] == 4
 
 
 def test_leftovers_are_removed_at_the_next_start(tmp_path):
@@ -86,8 +86,8 @@ def test_what_is_published_is_whole_and_carries_its_checksum(tmp_path, monkeypat
     assert [path.name.split('-')[0] for path in published] == ['best_semseg_mIoU_iter_2', 'iter_4']
     for path in published:
         assert path.stem[-8:] == hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        assert sorted(load_checkpoint_file(path)) == ['meta', 'state_dict']
-    whole, kept = (load_checkpoint_file(x)['state_dict'] for x in (tmp_path / 'work/iter_4.pth', published[1]))
+        assert sorted(read_checkpoint(path)) == ['meta', 'state_dict']
+    whole, kept = (read_checkpoint(x)['state_dict'] for x in (tmp_path / 'work/iter_4.pth', published[1]))
     torch.testing.assert_close(kept, whole, rtol=0, atol=0)
 
     for path in published:

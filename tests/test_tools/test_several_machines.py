@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mlore_mm.utils.safe_load import load_checkpoint_file
+from mlore_mm.engine.checkpoints import read_checkpoint
 from tests.shared import REPO
 from tests.toy import write_config
 
@@ -61,4 +61,4 @@ def test_two_machines(tmp_path):
     nodes = [start(config, tmp_path / f'work{i}', 1, NODE_RANK=str(i), **common) for i in (0, 1)]
     outputs = [node.communicate(timeout=240)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs[0][-2000:] + outputs[1][-2000:]
-    assert load_checkpoint_file(tmp_path / 'work0/iter_4.pth')['meta']['iter'] == 4
+    assert read_checkpoint(tmp_path / 'work0/iter_4.pth')['meta']['iter'] == 4

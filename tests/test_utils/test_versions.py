@@ -10,7 +10,7 @@ ONEDL = {
     'onedl-mmcv': '2.3.6',
     'onedl-mmsegmentation': '1.4.2',
 }
-OPENMMLAB = {'torch': '2.6.0', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmsegmentation': '1.2.2'}
+OPENMMLAB = {'torch': '2.10.0', 'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmsegmentation': '1.2.2'}
 
 
 def refusal(installed: dict) -> str:
@@ -71,7 +71,7 @@ def test_mixed_families_are_refused_with_the_command_that_separates_them():
 def test_old_torch_alone_asks_for_torch_alone(version):
     message = refusal(ONEDL | {'torch': version})
     assert f'torch: found torch {version}, supported is torch>=' in message
-    assert re.findall('pip install "(.*?)"', message) == ['torch>=2.6']
+    assert re.findall('pip install "(.*?)"', message) == ['torch>=2.10']
 
 
 def test_optional_package_may_be_missing_but_not_of_another_version():

@@ -9,8 +9,9 @@ Example:
 import argparse
 
 from mlore_mm.apis.training.config import user_errors
-from mlore_mm.converters.files import write_checkpoint
+from mlore_mm.converters.naming import naming
 from mlore_mm.converters.vit import CLASS_POSITIONS, LAYOUTS, read_vit, timm_to_mm
+from mlore_mm.engine.checkpoints import write_checkpoint
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -36,7 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     with user_errors():
-        state, left_out = timm_to_mm(read_vit(args.src), args.layout, args.grid, args.source_grid, args.class_position)
+        weights = read_vit(args.src)
+        with naming(args.src):
+            state, left_out = timm_to_mm(weights, args.layout, args.grid, args.source_grid, args.class_position)
         write_checkpoint(dict(state_dict=state, meta={}), args.dst)
     if left_out:
         print(f'left out, as they belong to the classifier: {", ".join(left_out)}')

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -16,14 +15,11 @@ from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline
 from mlore_mm.apis.inference.photos import read_photo
 from mlore_mm.apis.training.config import load_config
 from mlore_mm.apis.training.overrides import apply_overrides
+from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_meta, fill_model, read_checkpoint
 from mlore_mm.engine.hooks import TaskOrderHook
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import bind_tasks
-from mlore_mm.utils.safe_load import load_checkpoint_file
-
-# In training only: weights of these are not missed.
-_TRAINING_ONLY = ('criterion.',)
 
 
 def init_model(
@@ -46,7 +42,7 @@ def init_model(
 
     Raises:
         ValueError: A mistake in the config; a checkpoint that is not there, is not safe to read (see
-            :func:`load_checkpoint_file`), was trained on other tasks or in another order, or does not fill the model.
+            :func:`read_checkpoint`), was trained on other tasks or in another order, or does not fill the model.
     """
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)
@@ -71,23 +67,10 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         ValueError: See :func:`init_model`.
     """
-    checkpoint = load_checkpoint_file(path)
-    TaskOrderHook(list(model.tasks)).after_load_checkpoint(None, checkpoint)
-    weights = {key.removeprefix('module.'): value for key, value in checkpoint['state_dict'].items()}
-    try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # other shapes
-        raise ValueError(f'The weights of {path} do not fit the model of this config. {error}') from error
-    missing = [key for key in missing if not key.startswith(_TRAINING_ONLY)]
-    if missing:
-        raise ValueError(
-            f'{path} lacks {len(missing)} of the weights of this model, such as {", ".join(missing[:3])}; it has '
-            f'{len(unexpected)} others, such as {", ".join(unexpected[:3]) or "none"}. Give the config that it was '
-            f'trained with; weights of other code have to be converted first.'
-        )
-    unexpected = [key for key in unexpected if not key.startswith(_TRAINING_ONLY)]
-    if unexpected:
-        print_log(f'{len(unexpected)} weights of {path} are not used, such as {", ".join(unexpected[:3])}.', 'current')
+    checkpoint = read_checkpoint(path)
+    check_meta(checkpoint, str(path))
+    TaskOrderHook(model.tasks).after_load_checkpoint(None, checkpoint)
+    fill_model(model, checkpoint['state_dict'], str(path), TRAINING_ONLY)
 
 
 Picture = str | Path | np.ndarray

@@ -5,8 +5,8 @@ from mmengine.device import get_device
 from torch import nn
 
 from mlore_mm.apis.training.config import check_checkpoint
+from mlore_mm.engine.checkpoints import has_checkpoint
 from mlore_mm.registry import RUNNERS
-from mlore_mm.utils.checkpoint_files import has_checkpoint
 
 
 def train_model(

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 
 from mlore_mm.registry import HOOKS
+from mlore_mm.utils.unwrap import bare_model
 from mlore_mm.visualization.routing_plot import figure_to_image, plot_matrix
 
 
@@ -44,7 +44,7 @@ class GradientConflictHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if not self.every_n_train_iters(runner, self.interval) or not is_main_process():
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner.model)
         names, norms, cosines = gradient_conflicts(model, data_batch)
         numbers = {f'gradients/norm_{name}': float(norm) for name, norm in zip(names, norms, strict=True)}
         for i, first in enumerate(names):

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.registry import HOOKS
 from mlore_mm.utils.finite import FirstNonFinite, is_finite, tensors_in
+from mlore_mm.utils.unwrap import bare_model
 from mlore_mm.utils.whole_files import write_whole
 
 
@@ -51,7 +52,7 @@ class NonFiniteHook(Hook):
 
     # ---- what is watched -------------------------------------------------------------------------------------------
     def before_train(self, runner) -> None:
-        self.runner, self.model = runner, _innermost(runner.model)
+        self.runner, self.model = runner, bare_model(runner.model)
         self.model.register_forward_pre_hook(self._remember_call, with_kwargs=True)
         wrapper = runner.optim_wrapper
         self._update, self._step = wrapper.update_params, wrapper.step
@@ -170,12 +171,6 @@ def _summary(found: dict) -> str:
         return f'{", ".join(found["tasks"])} not finite; {where}.'
     names = found['gradients']['last_layers_first']
     return f'the gradients are not finite, or too large for a sum, first in {names[0] if names else "their norm"}.'
-
-
-def _innermost(model: nn.Module) -> nn.Module:
-    while hasattr(model, 'module'):
-        model = model.module
-    return model
 
 
 def _samples(batch) -> list:

@@ -5,11 +5,11 @@ from statistics import fmean
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mlore_mm.registry import HOOKS
 from mlore_mm.routing import trace_routing
 from mlore_mm.routing.statistics import LayerRouting, RoutingStats
+from mlore_mm.utils.unwrap import bare_model
 from mlore_mm.visualization.routing_plot import figure_to_image, plot_layer, plot_overview
 
 
@@ -56,7 +56,7 @@ class RoutingHook(Hook):
 
 @torch.no_grad()
 def _measure(model, inputs) -> dict[str, LayerRouting]:
-    model = model.module if is_model_wrapper(model) else model
+    model = bare_model(model)
     training, stats = model.training, RoutingStats()
     model.eval()
     try:

@@ -1,19 +1,16 @@
 """Checkpoints that survive a kill, a full disk and an interrupted validation."""
 
 import hashlib
-import io
 from pathlib import Path
 
-import torch
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 
+from mlore_mm.engine.checkpoints import KeepingBackend, checkpoint_bytes, read_checkpoint
+from mlore_mm.engine.checkpoints.files import LAST
 from mlore_mm.engine.checkpoints.own_files import OwnFiles, describe, same_folder
-from mlore_mm.engine.whole_file_backend import KeepingBackend
 from mlore_mm.engine.whole_points import step_is_whole
 from mlore_mm.registry import HOOKS
-from mlore_mm.utils.checkpoint_files import LAST
-from mlore_mm.utils.safe_load import load_checkpoint_file
 from mlore_mm.utils.whole_files import remove_partial, write_whole
 
 _VALIDATED = 'last_validation'  # the file that names the iteration of the last complete validation
@@ -36,7 +33,19 @@ class SafeCheckpointHook(CheckpointHook):
       with it the final numbers where it was the last one.
 
     Folders that are not on a disk (``s3://`` and the like) are written to as in mmengine.
+
+    Args:
+        published_suffix: '.pth', or '.safetensors' for the weights and what JSON can say of ``meta``.
+        options: As of mmengine's CheckpointHook.
     """
+
+    def __init__(self, *args, published_suffix: str = '.pth', **options) -> None:
+        super().__init__(*args, **options)
+        if published_suffix not in ('.pth', '.safetensors'):
+            raise ValueError(f"published_suffix is '.pth' or '.safetensors', but got {published_suffix!r}.")
+        if published_suffix == '.safetensors' and 'state_dict' not in (self.published_keys or ['state_dict']):
+            raise ValueError("'.safetensors' holds weights, so published_keys needs 'state_dict'.")
+        self.published_suffix = published_suffix
 
     saved_step: int | None = None
     _postponed = False
@@ -179,12 +188,10 @@ class SafeCheckpointHook(CheckpointHook):
         if '://' in str(ckpt_path):
             super()._publish_model(runner, ckpt_path)
             return
-        kept = {key: value for key, value in load_checkpoint_file(ckpt_path).items() if key in self.published_keys}
-        buffer = io.BytesIO()
-        torch.save(kept, buffer)
-        data = buffer.getvalue()
-        path = Path(ckpt_path)
-        published = path.with_name(f'{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.pth')
+        kept = {key: value for key, value in read_checkpoint(ckpt_path).items() if key in self.published_keys}
+        path, suffix = Path(ckpt_path), self.published_suffix
+        data = checkpoint_bytes(kept, path.with_suffix(suffix))
+        published = path.with_name(f'{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}{suffix}')
         write_whole(published, data)
         runner.logger.info(f'Published {sorted(kept)} of {ckpt_path} as {published}')
 

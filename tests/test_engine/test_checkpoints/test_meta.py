@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from mlore_mm.engine.checkpoints import read_checkpoint
 from mlore_mm.engine.checkpoints.meta import check_meta
-from mlore_mm.utils.safe_load import load_checkpoint_file
 from tests.test_engine.test_safe_checkpoint_hook import build
 
 WHOLE = dict(
@@ -45,7 +45,7 @@ def test_weights_without_a_state_cannot_be_resumed():
 def test_the_config_in_a_checkpoint_is_not_run(tmp_path, how):
     build(tmp_path, **{'train_cfg.max_iters': 2}).train()
     source, trap = tmp_path / 'work' / 'iter_2.pth', tmp_path / 'trap'
-    checkpoint = load_checkpoint_file(source)
+    checkpoint = read_checkpoint(source)
     checkpoint['meta']['config'] = f'import pathlib\npathlib.Path({str(trap)!r}).touch()\ngpu_ids = [0]\n'
     torch.save(checkpoint, source)
     runner = build(tmp_path, load_from=str(source), resume=how == 'resume')

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 import mlore_mm  # noqa: F401
-from mlore_mm.engine.checkpoints import OwnFiles
-from mlore_mm.utils.safe_load import load_checkpoint_file
+from mlore_mm.engine.checkpoints import OwnFiles, read_checkpoint
 from tests.test_engine.test_safe_checkpoint_hook import build, files
 
 
@@ -33,7 +32,7 @@ def trained(tmp_path, **options):
 def with_info(source, target, **info):
     import torch
 
-    checkpoint = load_checkpoint_file(source)
+    checkpoint = read_checkpoint(source)
     checkpoint['message_hub']['runtime_info'].update(info)
     checkpoint['message_hub']['resumed_keys'].update(dict.fromkeys(info, True))
     torch.save(checkpoint, target)

@@ -1,7 +1,7 @@
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mlore_mm.utils.compare_checkpoints import differences
+from mlore_mm.engine.checkpoints import differences
 
 
 def save(path, weight=1.0, step=3, loss=0.5, time='noon', **more):

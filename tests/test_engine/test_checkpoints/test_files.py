@@ -3,7 +3,7 @@ import zipfile
 import pytest
 import torch
 
-from mlore_mm.utils.checkpoint_files import find_damage, has_checkpoint, newest_whole_checkpoint
+from mlore_mm.engine.checkpoints import find_damage, has_checkpoint, newest_whole_checkpoint
 
 
 def save(folder, *steps, last=None):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mlore_mm.utils.safe_load import load_checkpoint_file
+from mlore_mm.engine.checkpoints.reader import read_checkpoint
 
 # What a clock or the place of a file decides.
 _INCIDENTAL = ('time', 'memory', 'cfg', 'experiment_name', 'ckpt', 'version')
@@ -22,7 +22,7 @@ def differences(first: str | Path, second: str | Path) -> list[str]:
 
 
 def _comparable(path: str | Path) -> dict:
-    checkpoint = load_checkpoint_file(path)
+    checkpoint = read_checkpoint(path)
     hub = checkpoint.pop('message_hub', {})
     checkpoint['log'] = {key: _history(value) for key, value in hub.get('log_scalars', {}).items()}
     checkpoint['runtime'] = hub.get('runtime_info', {})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlore_mm.utils.safe_load import load_checkpoint_file
+from mlore_mm.engine.checkpoints import read_checkpoint
 
 
 class Command:
@@ -21,9 +21,9 @@ class Command:
 def test_weights_alone_and_with_what_a_runner_adds(tmp_path):
     weights = dict(a=torch.ones(2))
     torch.save(weights, tmp_path / 'bare.pth')
-    assert load_checkpoint_file(tmp_path / 'bare.pth')['state_dict'].keys() == {'a'}
+    assert read_checkpoint(tmp_path / 'bare.pth')['state_dict'].keys() == {'a'}
     torch.save(dict(state_dict=weights, meta=dict(iter=3, best=np.float64(1.5))), tmp_path / 'full.pth')
-    assert load_checkpoint_file(tmp_path / 'full.pth')['meta'] == dict(iter=3, best=1.5)
+    assert read_checkpoint(tmp_path / 'full.pth')['meta'] == dict(iter=3, best=1.5)
 
 
 @pytest.mark.parametrize('zipped', [True, False])
@@ -31,7 +31,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, zipped):
     trap, path = tmp_path / 'trap', tmp_path / 'a.pth'
     torch.save(dict(state_dict={}, meta=Command(trap)), path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ValueError, match=r'was not read.*mkdir'):
-        load_checkpoint_file(path)
+        read_checkpoint(path)
     assert not trap.exists()
 
 
@@ -44,4 +44,4 @@ def test_what_is_no_checkpoint(tmp_path):
     (tmp_path / 'list.pth').write_bytes(pickle.dumps([1, 2]))
     for name in ('cut', 'text', 'empty', 'none', 'list', 'lost'):
         with pytest.raises(ValueError, match=f'{name}.pth'):
-            load_checkpoint_file(tmp_path / f'{name}.pth')
+            read_checkpoint(tmp_path / f'{name}.pth')

@@ -5,7 +5,7 @@ import torch
 from mmengine.fileio import get_file_backend
 from mmengine.runner import save_checkpoint
 
-from mlore_mm.engine.whole_file_backend import KeepingBackend
+from mlore_mm.engine.checkpoints import KeepingBackend
 
 
 def test_mmengine_writes_a_checkpoint_whole(tmp_path, monkeypatch):
