@@ -8,8 +8,10 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mlore_mm.converters.files import read_checkpoint, write_checkpoint
+from mlore_mm.converters.naming import naming
 from mlore_mm.converters.rename import KeyTable
+from mlore_mm.engine.checkpoints import read_checkpoint, read_plain, write_checkpoint
+from mlore_mm.engine.checkpoints.reader import plain_weights
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
 
@@ -34,7 +36,7 @@ def published_state(checkpoint: Any, src: str = 'The checkpoint') -> dict[str, T
     if not isinstance(state, dict) or not state or not all(isinstance(x, Tensor) for x in state.values()):
         found = list(state)[:8] if isinstance(state, dict) else type(state).__name__
         raise ValueError(f'{src} holds no tensors under "model" or "state_dict", nor itself, but {found}.')
-    return state
+    return plain_weights(state, src)
 
 
 def convert_to_ours(system: str, src: str, dst: str, config: str) -> str:
@@ -49,8 +51,9 @@ def convert_to_ours(system: str, src: str, dst: str, config: str) -> str:
     Raises:
         ValueError: Unknown keys, or the weights do not fit.
     """
-    checkpoint = read_checkpoint(src)
-    state, left_out = _table(system).to_ours(published_state(checkpoint, src))
+    checkpoint = read_plain(src)
+    with naming(src):
+        state, left_out = _table(system).to_ours(published_state(checkpoint, src))
     bound = bind_tasks(Config.fromfile(config))
     check_fit(state, build_empty(bound), f'{src} does not fit {config}')
     epoch = int(checkpoint.get('epoch', 0)) if isinstance(checkpoint.get('epoch', 0), int) else 0
@@ -66,7 +69,8 @@ def convert_to_ours(system: str, src: str, dst: str, config: str) -> str:
 def convert_to_published(system: str, src: str, dst: str) -> str:
     """Write the published layout of one of our checkpoints, and say so."""
     checkpoint = read_checkpoint(src)
-    published = _table(system).to_published(checkpoint.get('state_dict', checkpoint))
+    with naming(src):
+        published = _table(system).to_published(checkpoint['state_dict'])
     write_checkpoint(dict(model=published, epoch=(checkpoint.get('meta') or {}).get('epoch', 0)), dst)
     return f'Wrote {len(published)} tensors in the published layout to {dst}.'
 

@@ -8,7 +8,6 @@ from torch.testing import assert_close
 
 import tests.toy_parts  # noqa: F401  registers the toys
 from mlore_mm.evaluation.metrics import DepthMetric
-from mlore_mm.models.multi_task_encoder_decoder import bare_model
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
 from tests.mlore_models import TASKS, build_mlore, make_samples
@@ -207,11 +206,6 @@ def test_sliding_windows_cover_the_image():
     model.test_cfg['stride'] = (9, 8)
     with pytest.raises(ValueError, match='0 < stride <= crop_size'):
         model.inference(images, ['depth'])
-
-
-def test_bare_model_looks_through_wrappers():
-    model = build()
-    assert bare_model(torch.nn.DataParallel(model)) is model
 
 
 def test_a_metric_may_look_at_an_auxiliary_group(images):

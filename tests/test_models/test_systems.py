@@ -14,8 +14,8 @@ from torch.testing import assert_close
 from mlore_mm.apis.deploy.export import export_model
 from mlore_mm.apis.deploy.export_check import check_export
 from mlore_mm.engine import MultiTaskRunner
+from mlore_mm.engine.checkpoints import differences
 from mlore_mm.models.ops import PortableSyncBatchNorm
-from mlore_mm.utils.compare_checkpoints import differences
 from tests.distributed import run_in_processes
 from tests.shared import REPO
 from tests.systems import SYSTEMS, batch, train_in_bf16
