@@ -20,6 +20,7 @@ from .squeeze_excite import SqueezeExcite
 from .stage_fusion import StageFusion
 from .task_modules import TaskConv1x1, TaskModules
 from .task_router import TaskRouter
+from .token_mixture import ExpertLinear, TokenMixture
 
 __all__ = [
     'ASPP',
@@ -30,6 +31,7 @@ __all__ = [
     'CrossTaskExchange',
     'Distillation',
     'EnlargingConvs',
+    'ExpertLinear',
     'FeaturePropagation',
     'GatedConv',
     'InitialPrediction',
@@ -47,4 +49,5 @@ __all__ = [
     'TaskConv1x1',
     'TaskModules',
     'TaskRouter',
+    'TokenMixture',
 ]
