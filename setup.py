@@ -79,6 +79,7 @@ setup(
     extras_require={
         'tests': requirements('tests'),
         'optional': requirements('optional'),
+        'encoders': requirements('encoders'),
         'onedl': requirements('onedl'),
         'mim': requirements('mminstall'),
     },

@@ -81,7 +81,8 @@ install_venv() {
     say '3/4 installing what mlore_mm and its tests need'
     # shellcheck disable=SC2086
     "$PYTHON" -m pip install $torch \
-        -r "$REPO/requirements/runtime.txt" -r "$REPO/requirements/optional.txt" -r "$REPO/requirements/tests.txt"
+        -r "$REPO/requirements/runtime.txt" -r "$REPO/requirements/optional.txt" -r "$REPO/requirements/encoders.txt" \
+        -r "$REPO/requirements/tests.txt"
     use_headless_opencv
     say '4/4 installing mlore_mm'
     "$PYTHON" -m pip install --no-deps --editable "$REPO"

@@ -3,6 +3,7 @@
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
+from mlore_mm.models.encoder_depth import block_depths
 from mlore_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mlore_mm.utils.unwrap import bare_model
 
@@ -11,10 +12,15 @@ from mlore_mm.utils.unwrap import bare_model
 class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, without the parameters that need no gradient.
 
-    A frozen encoder then costs no optimizer state in memory and checkpoints. ``paramwise_cfg`` works as in mmengine.
+    A frozen encoder then costs no optimizer state in memory and checkpoints. ``paramwise_cfg`` works as in mmengine,
+    with one more option, for every encoder:
+
+    - ``layer_decay``: d of layer-wise learning rates; the k-th of the encoder's L blocks has ``lr * d ** (L + 1 - k)``,
+      its patch embedding or stem k = 0, what follows the blocks and the decoder the full rate (BEiT, Bao et al., ICLR
+      2022). See :func:`mlore_mm.models.encoder_depth.block_depths` for what counts as a block.
 
     Raises:
-        ValueError: Nothing in the model can be trained.
+        ValueError: Nothing in the model can be trained, or ``layer_decay`` is not above 0 and at most 1.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -25,4 +31,16 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for group in groups:
             group['params'] = [parameter for parameter in group['params'] if parameter.requires_grad]
         groups[:] = [group for group in groups if group['params']]
+        self._decay_by_layer(inner, groups)
         return wrapper
+
+    def _decay_by_layer(self, model: nn.Module, groups: list[dict]) -> None:
+        decay = (self.paramwise_cfg or {}).get('layer_decay')
+        if decay is None:
+            return
+        if not 0 < decay <= 1:
+            raise ValueError(f'paramwise_cfg.layer_decay is above 0 and at most 1, but got {decay}.')
+        depths = block_depths(model.backbone)
+        power = {id(p): max(depths.count + 1 - depths.of[n], 0) for n, p in model.backbone.named_parameters()}
+        for group in groups:  # of one parameter each, since paramwise_cfg is not empty
+            group['lr'] *= decay ** power.get(id(group['params'][0]), 0)

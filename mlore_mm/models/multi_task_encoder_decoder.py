@@ -1,5 +1,6 @@
 """The multi-task model: encoder, decoder, criterion, and per-task decoding of predictions."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,6 +9,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from mlore_mm.models.encoder_depth import freeze_stages
+from mlore_mm.models.encoder_facts import encoder_facts, fill_head, fill_preprocessor
 from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
@@ -32,9 +35,10 @@ class MultiTaskEncoderDecoder(BaseModel):
         tasks: Name to task config, in the order that checkpoints keep. ``bind_tasks`` fills it in from the top level
             of the config.
         aux_tasks: Names among ``tasks`` that are supervised, but not predicted.
-        neck: Config of a module between backbone and head.
+        neck: Config of a module between backbone and head; the head's ``in_channels`` are then to be given.
         criterion: Config of the criterion.
         frozen_backbone: Encoder without gradients, in evaluation mode.
+        frozen_stages: Freeze the stem and so many stages of the encoder, of whatever kind; 0 is the stem alone.
         folded_tasks: Call a backbone that runs per task once for all tasks, where it offers that.
         gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='PCGrad')``; at work in training.
         train_cfg: ``step`` 'joint' (one backward pass for all tasks) or 'one_by_one' (one for each task, then a step
@@ -59,6 +63,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         neck: dict | None = None,
         criterion: dict | None = None,
         frozen_backbone: bool = False,
+        frozen_stages: int | None = None,
         folded_tasks: bool = True,
         gradient_surgery: dict | None = None,
         train_cfg: dict | None = None,
@@ -66,28 +71,41 @@ class MultiTaskEncoderDecoder(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        # Built here and not by mmengine, whose registry needs a default scope to find our class.
-        super().__init__(MODELS.build(data_preprocessor or dict(type='MultiTaskDataPreprocessor')), init_cfg)
         if not tasks:
             raise ValueError(
                 'MultiTaskEncoderDecoder got no tasks. Configs hand them over by mlore_mm.tasks.bind_tasks(cfg), which '
                 "runs by itself where the config has runner_type='mlore_mm.MultiTaskRunner'."
             )
-        self.tasks = TaskSet(tasks, aux_tasks)
+        tasks = TaskSet(tasks, aux_tasks)
+        backbone = build_backbone(backbone, tasks)
+        preprocessor = data_preprocessor or dict(type='MultiTaskDataPreprocessor')
+        preprocessor = fill_preprocessor(preprocessor, backbone) if isinstance(preprocessor, dict) else preprocessor
+        # Built here and not by mmengine, whose registry needs a default scope to find our class.
+        super().__init__(MODELS.build(preprocessor), init_cfg)
+        self.tasks = tasks
         self.aux_tasks, self.folded_tasks = self.tasks.aux, folded_tasks
         self.test_cfg = dict(test_cfg or {})
         self.eval_tasks = self._checked_test_cfg()
-        self.backbone = build_backbone(backbone, self.tasks)
+        self.backbone = backbone
         self.neck = MODELS.build(neck) if neck else None
-        self.decode_head = MODELS.build(dict(tasks=self.tasks, **decode_head))
+        self.decode_head = MODELS.build(dict(tasks=self.tasks, **self._filled(decode_head)))
         self.decode_head.evaluated_groups = frozenset(self.test_cfg.get('groups') or ())
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
         self.gradient_surgery = MODELS.build(gradient_surgery) if gradient_surgery else None
         self.train_step_mode = check_step(train_cfg or {}, self.criterion, self.gradient_surgery)
         self.frozen_backbone = frozen_backbone
+        self._frozen_parts = [] if frozen_stages is None else freeze_stages(self.backbone, frozen_stages)
         if frozen_backbone:
             self.backbone.requires_grad_(False)
-            self.backbone.eval()
+            self._frozen_parts = [self.backbone]
+        self.train()
+
+    def _filled(self, head: dict) -> dict:
+        """The head's config, with what the encoder knows better than a config."""
+        cls = MODELS.get(head['type']) if isinstance(head.get('type'), str) else head.get('type')
+        if cls is None or self.neck is not None:
+            return head
+        return fill_head(head, _arguments(cls), lambda: encoder_facts(self.backbone, self.tasks.names))
 
     def _checked_test_cfg(self) -> list[str]:
         mode = self.test_cfg.get('mode', 'whole')
@@ -135,8 +153,8 @@ class MultiTaskEncoderDecoder(BaseModel):
 
     def train(self, mode: bool = True):
         super().train(mode)
-        if self.frozen_backbone:
-            self.backbone.eval()
+        for part in self._frozen_parts:  # their statistics stay
+            part.eval()
         return self
 
     def train_step(self, data: dict, optim_wrapper) -> dict:
@@ -246,6 +264,18 @@ class MultiTaskEncoderDecoder(BaseModel):
         else:
             maps = getattr(task, method)(_resize(logits[None], size)[0])
         return task.rescale_values(maps, 1 / ((scale[0] * scale[1]) ** 0.5))
+
+
+def _arguments(cls: type) -> set[str]:
+    """Names that a class takes in its constructor, those that it hands on by ``**kwargs`` included."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if '__init__' in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            names |= set(parameters)
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+                break
+    return names
 
 
 def _resize(x: Tensor, size) -> Tensor:

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from torch import nn
 
-from mlore_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mlore_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 OPTIM_WRAPPER = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.1, weight_decay=0.1))
 
@@ -40,3 +41,58 @@ def test_configs_name_it():
         nn.Linear(2, 2), dict(constructor='mlore_mm.TrainableOptimWrapperConstructor', **OPTIM_WRAPPER)
     )
     assert len(wrapper.optimizer.param_groups[0]['params']) == 2
+
+
+class Model(nn.Module):
+    def __init__(self, backbone: dict) -> None:
+        super().__init__()
+        init_default_scope('mlore_mm')
+        self.backbone, self.decode_head = MODELS.build(backbone), nn.Conv2d(8, 2, 1)
+
+
+TINY = dict(embed_dims=8, num_layers=4, num_heads=2)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'expected'),
+    [
+        (
+            dict(type='PlainViT', arch=TINY, img_size=32),
+            {
+                'patch_embed.projection.weight': 5,
+                'pos_embed': 5,
+                'layers.0.ln1.weight': 4,
+                'layers.3.ln1.bias': 1,
+                'ln1.bias': 0,
+            },
+        ),
+        (
+            dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4),
+            {'conv1.weight': 9, 'layer1.0.conv1.weight': 8, 'layer4.1.bn2.bias': 1},
+        ),
+        (
+            dict(
+                type='TimmBackbone', model_name='vit_tiny_patch16_224', options=dict(depth=4, embed_dim=12, num_heads=2)
+            ),
+            {'model.patch_embed.proj.weight': 5, 'model.blocks.0.norm1.weight': 4, 'model.blocks.3.norm1.bias': 1},
+        ),
+    ],
+    ids=['ours', 'mmseg', 'timm'],
+)
+def test_layer_wise_rates(backbone, expected):
+    if backbone['type'] == 'TimmBackbone':
+        pytest.importorskip('timm')
+    model = Model(backbone)
+    wrapper = build(model, paramwise_cfg=dict(layer_decay=0.5))
+    rates = {id(p): group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
+    names = dict(model.backbone.named_parameters())
+    assert {name: rates[id(names[name])] for name in expected} == pytest.approx(
+        {name: 0.1 * 0.5**power for name, power in expected.items()}
+    )
+    assert rates[id(model.decode_head.weight)] == 0.1
+
+
+@pytest.mark.parametrize('decay', [0, 1.5])
+def test_a_decay_that_cannot_be_is_named(decay):
+    with pytest.raises(ValueError, match=f'layer_decay is above 0 and at most 1, but got {decay}'):
+        build(Model(dict(type='PlainViT', arch=TINY, img_size=32)), paramwise_cfg=dict(layer_decay=decay))

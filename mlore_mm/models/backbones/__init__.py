@@ -1,6 +1,7 @@
 """Encoders of our own; every backbone of mmseg and mmpretrain works as well, by its scope (``mmseg.ResNet``)."""
 
 from .stem_resnet import StemResNet
+from .timm_backbone import TimmBackbone
 from .vit import PlainViT
 
-__all__ = ['PlainViT', 'StemResNet']
+__all__ = ['PlainViT', 'StemResNet', 'TimmBackbone']

@@ -1,5 +1,6 @@
 """The MLoRE decoder."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -29,7 +30,10 @@ class MLoREDecodeHead(MultiTaskHead):
         task_rank: Rank of the task-specific expert.
         top_k: Experts chosen per image and task.
         pre_softmax: Select, then softmax (True, published for NYUD-v2) or softmax, then select (False).
-        grid: (h, w) of the decoder's feature map at the training size, for the routers' pixel weights.
+        grid: (h, w) of the decoder's feature map at the training size, for the routers' pixel weights; by default
+            ``img_size`` over the stride of the reference level.
+        img_size: (H, W) of the training images, such as '$crop_size'.
+        strides: Of the used levels; the segmentor asks the encoder.
         gate: More options of :class:`TopKGate`, such as ``dict(noise='none')``.
         detach_generic: See :class:`MLoREBlock`.
         with_cp: In training, compute cheap, large parts twice instead of keeping them for the backward pass.
@@ -49,7 +53,7 @@ class MLoREDecodeHead(MultiTaskHead):
         ranks: Sequence[int],
         task_rank: int,
         top_k: int,
-        grid: tuple[int, int],
+        grid: tuple[int, int] | None = None,
         pre_softmax: bool = False,
         gate: Mapping | None = None,
         detach_generic: bool = True,
@@ -59,8 +63,11 @@ class MLoREDecodeHead(MultiTaskHead):
         in_index: Sequence[int] | None = None,
         reference_level: int = 0,
         init_cfg: dict | None = None,
+        img_size: tuple[int, int] | None = None,
+        strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__(tasks, in_channels, in_index, reference_level, init_cfg)
+        grid = grid or grid_of(img_size, strides, reference_level)
         if not 0 < top_k <= len(ranks):
             raise ValueError(f'top_k={top_k} of {len(ranks)} experts is not possible; check top_k and ranks.')
         names, stages = list(self.tasks), len(self.in_channels)
@@ -120,3 +127,13 @@ class MLoREDecodeHead(MultiTaskHead):
 
     def _project_levels(self, levels: Sequence[Tensor]) -> list[Tensor]:
         return self.to_reference([conv(x) for conv, x in zip(self.project, levels, strict=True)])
+
+
+def grid_of(img_size: Sequence[int] | None, strides: Sequence[int] | None, reference_level: int) -> tuple[int, int]:
+    """(h, w) of the reference level for images of (H, W), padded to a multiple of its stride."""
+    if img_size is None or strides is None:
+        raise ValueError(
+            'MLoREDecodeHead needs `grid`, the (h, w) of its feature map at the training size, or `img_size`, from '
+            "which it follows: decode_head=dict(img_size='$crop_size')."
+        )
+    return tuple(math.ceil(side / strides[reference_level]) for side in img_size)

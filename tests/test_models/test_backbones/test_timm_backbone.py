@@ -1,0 +1,129 @@
+"""timm's encoders: their own features, what they say about themselves, weights from files."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from mlore_mm.models.backbones import TimmBackbone
+from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
+
+timm = pytest.importorskip('timm')  # of the extra `encoders`
+VIT = dict(model_name='vit_small_patch14_dinov2', options=dict(depth=4, embed_dim=24, num_heads=2))
+TASKS = dict(semseg=dict(type='SemSeg', out_channels=3), depth=dict(type='Depth'))
+MLORE = dict(type='MLoREDecodeHead', embed_dims=8, ranks=[2, 4], task_rank=2, top_k=1)
+
+
+def test_features_are_timms_own():
+    torch.manual_seed(0)
+    ours = TimmBackbone(**VIT, img_size=(56, 70)).eval()
+    theirs = timm.create_model(VIT['model_name'], img_size=(56, 70), dynamic_img_size=True, **VIT['options']).eval()
+    theirs.load_state_dict(ours.model.state_dict(), strict=False)
+    for size in ((56, 70), (28, 84)):
+        x = torch.randn(1, 3, *size)
+        wanted = theirs.forward_intermediates(x, indices=[0, 1, 2, 3], norm=True, intermediates_only=True)
+        assert_close(ours(x), tuple(wanted))
+
+
+@pytest.mark.parametrize(
+    ('name', 'channels', 'strides'),
+    [
+        ('convnextv2_atto', (40, 80, 160, 320), (4, 8, 16, 32)),
+        ('efficientnet_lite0', (24, 40, 112, 320), (4, 8, 16, 32)),
+        ('resnet18', (64, 128, 256, 512), (4, 8, 16, 32)),
+    ],
+)
+def test_hierarchical_models_say_what_they_give(name, channels, strides):
+    backbone = TimmBackbone(name).eval()
+    facts = backbone.facts
+    assert (facts.channels, facts.strides, facts.size_divisor) == (channels, strides, 32)
+    maps = backbone(torch.randn(1, 3, 64, 96))
+    assert [tuple(x.shape[1:]) for x in maps] == [(c, 64 // s, 96 // s) for c, s in zip(channels, strides, strict=True)]
+
+
+def test_a_config_repeats_nothing_of_the_encoder():
+    """Patch 14, mean and std of SigLIP, in_channels and grid: nothing of it is written down."""
+    options = dict(depth=4, embed_dim=24, num_heads=2)
+    backbone = dict(
+        type='TimmBackbone', model_name='vit_so400m_patch14_siglip_gap_224', img_size=(56, 70), options=options
+    )
+    model = MultiTaskEncoderDecoder(backbone, dict(MLORE, img_size=(56, 70)), tasks=TASKS).eval()
+    assert model.decode_head.in_channels == [24] * 4
+    assert model.decode_head.blocks()[0].router.grid == (4, 5)
+    assert model.data_preprocessor.size_divisor == 14
+    assert_close(model.data_preprocessor.mean.flatten(), torch.full((3,), 127.5))
+    batch = model.data_preprocessor(dict(inputs=[torch.zeros(3, 50, 60, dtype=torch.uint8)]))
+    assert batch['inputs'].shape == (1, 3, 56, 70)
+    assert model(batch['inputs'])['depth'].shape == (1, 1, 56, 70)
+
+
+def test_what_a_config_says_comes_first():
+    backbone = dict(type='TimmBackbone', model_name='resnet18')
+    model = MultiTaskEncoderDecoder(
+        backbone,
+        dict(MLORE, in_index=[2], grid=(3, 3)),
+        tasks=TASKS,
+        data_preprocessor=dict(type='MultiTaskDataPreprocessor', size_divisor=64),
+    )
+    assert model.data_preprocessor.size_divisor == 64
+    assert model.decode_head.in_channels == [256]
+    assert model.decode_head.blocks()[0].router.grid == (3, 3)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_weights_of_a_file(tmp_path, suffix):
+    source, path = TimmBackbone('resnet18'), tmp_path / f'weights{suffix}'
+    state = source.model.state_dict()
+    if suffix == '.pth':
+        torch.save(state, path)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(state, path)
+    target = TimmBackbone('resnet18', checkpoint_path=str(path))
+    target.init_weights()
+    assert_close(target.model.state_dict(), state)
+    four = TimmBackbone('resnet18', checkpoint_path=str(path), in_channels=4)
+    four.init_weights()
+    assert four.model.conv1.weight.shape[1] == 4
+    assert four.eval()(torch.randn(1, 4, 32, 32))[0].isfinite().all()
+
+
+def test_positions_are_resampled_to_the_training_size(tmp_path):
+    """DINOv2's by plain bicubic interpolation, as its authors do."""
+    source = TimmBackbone(**VIT, img_size=(56, 56))
+    torch.nn.init.normal_(source.model.pos_embed)
+    torch.save(source.model.state_dict(), tmp_path / 'vit.pth')
+    target = TimmBackbone(**VIT, img_size=(42, 70), checkpoint_path=str(tmp_path / 'vit.pth'))
+    target.init_weights()
+    grid = source.model.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+    wanted = torch.nn.functional.interpolate(grid, size=(3, 5), mode='bicubic').flatten(2).transpose(1, 2)
+    assert_close(target.model.pos_embed[:, 1:], wanted)
+
+
+def test_a_file_of_another_model_is_refused(tmp_path):
+    torch.save(TimmBackbone('resnet18').model.state_dict(), tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match=r'weights.pth lacks .* weights of resnet34'):
+        TimmBackbone('resnet34', checkpoint_path=str(tmp_path / 'weights.pth')).init_weights()
+
+
+def test_without_a_hub_the_file_to_fetch_is_named(monkeypatch):
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+
+    def offline(*args, **options):
+        raise OSError('no network')
+
+    monkeypatch.setattr('timm.models.load_state_dict_from_hf', offline)
+    backbone = TimmBackbone('vit_small_patch14_dinov2.lvd142m', pretrained=True, options=dict(VIT['options']))
+    with pytest.raises(ValueError, match=r'no network.*vit_small_patch14_dinov2.lvd142m/resolve.*checkpoint_path'):
+        backbone.init_weights()
+
+
+def test_unknown_models_and_sizes_are_named():
+    with pytest.raises(ValueError, match="no model 'resnet1234'"):
+        TimmBackbone('resnet1234')
+    with pytest.raises(ValueError, match=r'\(30, 30\), not a multiple of 32'):
+        TimmBackbone('resnet18')(torch.randn(1, 3, 30, 30))
+    hiera = TimmBackbone('hiera_tiny_224', img_size=(64, 64)).eval()
+    assert hiera(torch.randn(1, 3, 64, 64))[0].shape == (1, 96, 16, 16)
+    with pytest.raises(ValueError, match=r'built for images of \(64, 64\) and cannot take \(64, 96\)'):
+        hiera(torch.randn(1, 3, 64, 96))
