@@ -1,5 +1,6 @@
 """Any encoder of timm."""
 
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -170,27 +171,39 @@ def _create(name: str, img_size, in_channels: int, drop_path_rate: float, option
     if not timm.is_model(name):
         close = timm.list_models(f'*{name.partition(".")[0][:12]}*')[:5]
         raise ValueError(f"timm {timm.__version__} has no model '{name}'. Similar ones: {close}.")
-    if img_size is not None:
-        options.setdefault('img_size', img_size if isinstance(img_size, int) else tuple(img_size))
     if drop_path_rate:
         options.setdefault('drop_path_rate', drop_path_rate)
-    # What not every model takes, tried from the most able on: any size, the stored size, neither.
-    flexible = ({'dynamic_img_size': True}, {'strict_img_size': False}, {})
-    for extra in flexible:
+    if img_size is None:
+        return _first_that_takes(name, in_channels, options)
+    size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+    options.setdefault('img_size', size)
+    model = _first_that_takes(name, in_channels, options)
+    divisor = max(stride for _, stride in _levels(model))
+    padded = tuple(math.ceil(side / divisor) * divisor for side in size)
+    if options.get('img_size') == size != padded:  # what images of that size are padded to
+        model = _first_that_takes(name, in_channels, {**options, 'img_size': padded})
+    return model
+
+
+def _first_that_takes(name: str, in_channels: int, options: dict):
+    """The model with the most freedom of sizes that it knows: any size, the stored size and others, or no size at all.
+
+    A convolutional model has no ``img_size``, and needs none.
+    """
+    import timm
+
+    without = {key: value for key, value in options.items() if key != 'img_size'}
+    attempts = [dict(options, dynamic_img_size=True), dict(options, strict_img_size=False), options, without]
+    for attempt in attempts:
         try:
-            model = timm.create_model(name, pretrained=False, in_chans=in_channels, **{**options, **extra})
+            model = timm.create_model(name, pretrained=False, in_chans=in_channels, **attempt)
         except TypeError as error:
-            if extra:
-                continue
-            if 'img_size' in str(error):  # a convolutional model has no such argument, and needs none
-                options.pop('img_size')
-                model = timm.create_model(name, pretrained=False, in_chans=in_channels, **options)
-            else:
-                raise ValueError(f'{name} does not take these options: {options} ({error}).') from error
+            refused = error
+            continue
         if not hasattr(model, 'forward_intermediates'):
             raise ValueError(f'{name} offers no intermediate features (forward_intermediates) in this timm.')
         return model
-    raise AssertionError
+    raise ValueError(f'{name} does not take these options: {without} ({refused}).')
 
 
 def _levels(model) -> list[tuple[int, int]]:

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch.testing import assert_close
 
 from mlore_mm.models.backbones import TimmBackbone
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
+from tests.shared import REPO
 
 timm = pytest.importorskip('timm')  # of the extra `encoders`
+SWIN = dict(depths=(1, 1, 2, 1), embed_dim=12, num_heads=(1, 2, 3, 4), window_size=4)
 VIT = dict(model_name='vit_small_patch14_dinov2', options=dict(depth=4, embed_dim=24, num_heads=2))
 TASKS = dict(semseg=dict(type='SemSeg', out_channels=3), depth=dict(type='Depth'))
 MLORE = dict(type='MLoREDecodeHead', embed_dims=8, ranks=[2, 4], task_rank=2, top_k=1)
@@ -127,3 +130,37 @@ def test_unknown_models_and_sizes_are_named():
     assert hiera(torch.randn(1, 3, 64, 64))[0].shape == (1, 96, 16, 16)
     with pytest.raises(ValueError, match=r'built for images of \(64, 64\) and cannot take \(64, 96\)'):
         hiera(torch.randn(1, 3, 64, 96))
+
+
+@pytest.mark.parametrize('config', sorted((REPO / 'configs/encoders').glob('*.py')), ids=lambda path: path.stem)
+def test_configs_name_published_weights(config):
+    name = Config.fromfile(config).model.backbone.model_name
+    assert timm.is_model_pretrained(name.partition('.')[0])
+    assert name in timm.list_pretrained(f'{name.partition(".")[0]}*')
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('vit_small_patch16_dinov3', dict(depth=4, embed_dim=64, num_heads=2)),
+        ('eva02_large_patch14_448', dict(depth=4, embed_dim=64, num_heads=2)),
+        ('vit_base_patch16_siglip_gap_512', dict(depth=4, embed_dim=24, num_heads=2)),
+        (
+            'swinv2_base_window12to16_192to256',
+            SWIN,
+        ),
+        ('hiera_base_224', dict(stages=(1, 1, 2, 1), embed_dim=16, num_heads=1)),
+        ('convnext_tiny', dict(depths=(1, 1, 1, 1), dims=(8, 16, 24, 32))),
+    ],
+)
+def test_every_family_runs_small(name, options):
+    backbone = TimmBackbone(name, img_size=(128, 160), options=options).eval()
+    divisor = backbone.facts.size_divisor
+    height, width = (-(-side // divisor) * divisor for side in (128, 160))
+    with torch.no_grad():
+        maps = backbone(torch.randn(1, 3, height, width))
+    shapes = [
+        (c, height // s, width // s) for c, s in zip(backbone.facts.channels, backbone.facts.strides, strict=True)
+    ]
+    assert [tuple(x.shape[1:]) for x in maps] == shapes
+    assert all(x.isfinite().all() for x in maps)

@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/mlore_timm.py',
+    '../_base_/datasets/nyud_v2.py',
+    '../_base_/schedules/adam_40k.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(backbone=dict(model_name='vit_base_patch16_siglip_gap_512.v2_webli'))
