@@ -31,7 +31,7 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for group in groups:
             group['params'] = [parameter for parameter in group['params'] if parameter.requires_grad]
         groups[:] = [group for group in groups if group['params']]
-        self._decay_by_layer(inner, groups)
+        self._decay_by_layer(bare_model(model), groups)
         return wrapper
 
     def _decay_by_layer(self, model: nn.Module, groups: list[dict]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mlore_mm.engine.checkpoints.files import find_damage
 from mlore_mm.engine.checkpoints.safetensors_files import SUFFIX, read_safetensors
+from mlore_mm.registry import FUNCTIONS
 from mlore_mm.utils.compat import allow_checkpoint_globals
 from mlore_mm.utils.unwrap import bare_name
 
@@ -24,6 +25,7 @@ _HASH = re.compile(r'-([0-9a-f]{8,})\.')  # in the names of published files
 _SWITCH = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # PyTorch's own: nobody can ask torch.load for more than plain values
 
 
+@FUNCTIONS.register_module()
 def read_checkpoint(path: str | Path) -> dict:
     """A checkpoint on the CPU, read with ``weights_only=True`` and in no other way.
 

@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from mmengine.model import BaseModule
@@ -13,8 +12,7 @@ from torch import Tensor
 
 from mlore_mm.models.encoder_depth import Depths
 from mlore_mm.models.encoder_facts import EncoderFacts
-from mlore_mm.registry import MODELS
-from mlore_mm.utils.safe_load import load_checkpoint_file
+from mlore_mm.registry import FUNCTIONS, MODELS
 
 
 @MODELS.register_module()
@@ -140,7 +138,8 @@ class TimmBackbone(BaseModule):
         """
         super().init_weights()
         if self.checkpoint_path:
-            self._load(_read(self.checkpoint_path), self.checkpoint_path)
+            read_checkpoint = FUNCTIONS.get('read_checkpoint')  # of the engine, which imports this package
+            self._load(read_checkpoint(self.checkpoint_path)['state_dict'], self.checkpoint_path)
         elif self.pretrained:
             self._load(_from_hub(self.model_name), f'{self.model_name} of the hub')
 
@@ -216,16 +215,6 @@ def _default_indices(levels: list[tuple[int, int]], plain: bool) -> list[int]:
     if plain:
         return [len(levels) * (i + 1) // 4 - 1 for i in range(4)]
     return [i for i, (_, stride) in enumerate(levels) if stride >= 4]
-
-
-def _read(path: str) -> dict[str, Tensor]:
-    if not Path(path).is_file():
-        raise ValueError(f'There is no file {path} (checkpoint_path of the encoder).')
-    if str(path).endswith('.safetensors'):
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return load_checkpoint_file(path)['state_dict']
 
 
 def _from_hub(name: str) -> dict[str, Tensor]:
