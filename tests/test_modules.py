@@ -31,6 +31,9 @@ SHARED = {
     'apis/inference/video': 'test_apis/test_sources.py',
     'converters/': 'test_converters/test_mlore.py',
     # stages of one computation, compared with references as a whole
+    'datasets/intrinsics': 'test_datasets/test_cityscapes.py',
+    'datasets/label_readers/disparity': 'test_datasets/test_cityscapes.py',
+    'datasets/transforms/depth_normals': 'test_datasets/test_cityscapes.py',
     'datasets/pascal_classes': 'test_datasets/test_label_readers/test_mat.py',
     'synth_rooms/': 'test_synth_rooms/test_synth_rooms.py',
     'evaluation/counting_pool': 'test_evaluation/test_boundary_metric.py',

@@ -57,9 +57,9 @@ class _Problems(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> list[str]:
-        info = self.dataset.get_data_info(index)
-        image = os.fspath(info['img_path'])
         try:
+            info = self.dataset.get_data_info(index)
+            image = os.fspath(info['img_path'])
             size = LoadMultiTaskImage()(dict(img_path=image))['ori_shape']
         except ValueError as error:
             return [str(error)]  # nothing to compare the labels with

@@ -1,6 +1,7 @@
 """How the label files of one task become an array: one small registered class per kind of file or rule."""
 
 from .base import LabelReader
+from .disparity import DisparityReader
 from .mat import ContextEdgeReader, ContextNormalsReader, HumanPartsReader
 from .numeric import NpyReader, ScaledReader, VectorReader
 from .png_maps import IdMapReader, LabelBoundaryReader, MaskReader
@@ -8,6 +9,7 @@ from .png_maps import IdMapReader, LabelBoundaryReader, MaskReader
 __all__ = [
     'ContextEdgeReader',
     'ContextNormalsReader',
+    'DisparityReader',
     'HumanPartsReader',
     'IdMapReader',
     'LabelBoundaryReader',

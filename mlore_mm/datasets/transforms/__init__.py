@@ -1,6 +1,7 @@
 """Steps from files to model inputs; every rule about labels is asked of ``results['tasks']``."""
 
 from .crop import MultiTaskRandomCrop
+from .depth_normals import NormalsFromDepth
 from .flip import MultiTaskRandomFlip
 from .formatting import MarkIgnore, PackMultiTaskInputs
 from .loading import LoadMultiTaskImage, LoadMultiTaskLabels
@@ -17,6 +18,7 @@ __all__ = [
     'MultiTaskRandomFlip',
     'MultiTaskRandomScale',
     'MultiTaskResize',
+    'NormalsFromDepth',
     'PackMultiTaskInputs',
     'PhotoMetricDistortion',
 ]

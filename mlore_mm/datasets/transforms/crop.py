@@ -5,6 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
+from mlore_mm.datasets import intrinsics
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import ClassMap
 
@@ -33,6 +34,7 @@ class MultiTaskRandomCrop(BaseTransform):
         window = self.draw(results)
         results['img'] = results['img'][window]
         results['img_shape'] = results['img'].shape[:2]
+        intrinsics.shifted(results, -window[0].start, -window[1].start)
         for name, target in results['targets'].items():
             results['targets'][name] = target[window]
         return results

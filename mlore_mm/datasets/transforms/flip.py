@@ -5,6 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
+from mlore_mm.datasets import intrinsics
 from mlore_mm.registry import TRANSFORMS
 
 
@@ -26,6 +27,7 @@ class MultiTaskRandomFlip(BaseTransform):
         results['flip_direction'] = 'horizontal' if results['flip'] else None
         if results['flip']:
             results['img'] = cv2.flip(results['img'], 1)
+            intrinsics.mirrored(results, results['img'].shape[1])
             for name, target in results['targets'].items():
                 results['targets'][name] = results['tasks'][name].hflip_values(cv2.flip(target, 1))
         return results

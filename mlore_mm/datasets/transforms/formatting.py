@@ -13,7 +13,7 @@ from mlore_mm.structures import MultiTaskDataSample
 
 META_KEYS = (
     *('img_path', 'sample_id', 'label_paths', 'ori_shape', 'img_shape', 'padding', 'scale_factor'),
-    *('flip', 'flip_direction'),
+    *('flip', 'flip_direction', 'intrinsics'),
 )
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mlore_mm.datasets import intrinsics
 from mlore_mm.registry import TRANSFORMS
 
 
@@ -32,6 +33,7 @@ class CentrePad(BaseTransform):
         results['padding'] = tuple(a + b for a, b in zip(before, (left, right, top, bottom), strict=True))
         if top + bottom + left + right:
             around = (top, bottom, left, right)
+            intrinsics.shifted(results, top, left)
             results['img'] = _pad(results['img'], around, 0)
             for name, target in results.get('targets', {}).items():
                 results['targets'][name] = _pad(target, around, results['tasks'][name].pad_value)

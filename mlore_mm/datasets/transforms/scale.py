@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
+from PIL import Image
 
+from mlore_mm.datasets import intrinsics
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import Task
 
@@ -53,10 +55,23 @@ class MultiTaskResize(BaseTransform):
         keep_ratio: Keep the aspect ratio, so that the image just fits into ``size``. Otherwise both sides are met, and
             the scale that the tasks hear of (depth is divided by it) is the geometric mean of both.
         image_dtype: See :class:`MultiTaskRandomScale`.
+        image_interpolation: 'bilinear', or 'lanczos', that of Pillow, which also smooths where the image shrinks.
+        scored_here: Predictions stay at this size, and labels have to be loaded before. Otherwise predictions are
+            brought back to the size of the file, and labels of a test pipeline are loaded afterwards.
     """
 
-    def __init__(self, size: tuple[int, int], keep_ratio: bool = True, image_dtype: str = 'uint8') -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        keep_ratio: bool = True,
+        image_dtype: str = 'uint8',
+        image_interpolation: str = 'bilinear',
+        scored_here: bool = False,
+    ) -> None:
+        if image_interpolation not in ('bilinear', 'lanczos'):
+            raise ValueError(f"image_interpolation is 'bilinear' or 'lanczos', but got {image_interpolation!r}.")
         self.size, self.keep_ratio, self.image_dtype = tuple(size), keep_ratio, image_dtype
+        self.image_interpolation, self.scored_here = image_interpolation, scored_here
 
     def transform(self, results: dict) -> dict:
         height, width = results['img'].shape[:2]
@@ -64,7 +79,14 @@ class MultiTaskResize(BaseTransform):
         if self.keep_ratio:
             down = across = min(down, across)
         size = (max(round(height * down), 1), max(round(width * across), 1))
-        return resize_sample(results, size, (down * across) ** 0.5, self.image_dtype)
+        image = results['img']
+        results = resize_sample(results, size, (down * across) ** 0.5, self.image_dtype)
+        if self.image_interpolation == 'lanczos':
+            results['img'] = np.asarray(Image.fromarray(image).resize(size[::-1], Image.LANCZOS))
+        if self.scored_here:
+            results['ori_shape'] = size
+            results.pop('scale_factor')
+        return results
 
 
 def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtype: str = 'uint8') -> dict:
@@ -81,6 +103,7 @@ def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtyp
     before = results.get('scale_factor', (1.0, 1.0))
     results['scale_factor'] = (before[0] * size[1] / width, before[1] * size[0] / height)
     results['img_shape'] = size
+    intrinsics.resized(results, size[0] / height, size[1] / width)
     return results
 
 

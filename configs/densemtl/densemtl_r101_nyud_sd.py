@@ -1,0 +1,4 @@
+_base_ = './densemtl_r101_nyud_sdne.py'
+
+task_names = ['semseg', 'depth']
+tasks = dict(semseg=dict(loss_weight=50.0))

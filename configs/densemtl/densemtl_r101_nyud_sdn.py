@@ -1,0 +1,3 @@
+_base_ = './densemtl_r101_nyud_sdne.py'
+
+task_names = ['semseg', 'depth', 'normals']
