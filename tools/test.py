@@ -10,8 +10,9 @@ import sys
 
 from mmengine.dist import is_main_process
 
-from mlore_mm.apis import evaluate_model, load_config
+from mlore_mm.apis import load_config
 from mlore_mm.apis.training.config import add_common_options, set_local_rank, user_errors
+from mlore_mm.apis.training.test import run_test
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -32,7 +33,7 @@ def main() -> None:
     set_local_rank(args.local_rank)
     with user_errors():
         cfg = load_config(args.config, cfg_options=args.cfg_options, work_dir=args.work_dir, launcher=args.launcher)
-        evaluate_model(
+        _, not_finite = run_test(
             cfg,
             args.checkpoint,
             out_dir=args.out,
@@ -45,6 +46,9 @@ def main() -> None:
     for what, folder in (('Logs are', cfg.work_dir), ('Predictions are', args.out), ('Panels are', args.show_dir)):
         if folder and is_main_process():
             print(f'{what} in {folder}')
+    if not_finite:
+        found = [f"{name} in {x['images']} images, such as '{x['first']}'" for name, x in not_finite.items()]
+        sys.exit(f'\nerror: predictions are not finite: {"; ".join(found)}')
 
 
 if __name__ == '__main__':

@@ -30,8 +30,10 @@ def viewer_html(result: ImageResult, max_side: int = MAX_SIDE) -> str:
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     photo = Image.fromarray(result.image).resize(size, Image.Resampling.LANCZOS)
     figures = ''.join(_figure(result, task, size) for task in result.tasks.values())
+    broken = ', '.join(f'{name} at {share:.0%} of the pixels' for name, share in result.not_finite().items())
+    warning = message_html(f'The prediction is not finite: {broken}.') if broken else ''
     return (
-        f'<section class="mm-view" style="--photo: url({_url(photo, "JPEG")}); --ratio: {width} / {height}">'
+        f'{warning}<section class="mm-view" style="--photo: url({_url(photo, "JPEG")}); --ratio: {width} / {height}">'
         '<label class="mm-slider"><span>map</span><input type="range" min="0" max="100" value="0" '
         'aria-label="how much of the photo is seen in place of the maps"><span>photo</span></label>'
         f'<div class="mm-maps">{figures}</div></section>'
@@ -91,12 +93,13 @@ def _(result: NumbersResult):
 
 @hover_values.register
 def _(result: NormalsResult):
-    return np.rint(128 + 127 * result.unit).astype(np.uint8), dict(kind='vector')
+    return np.rint(128 + 127 * np.nan_to_num(result.unit)).astype(np.uint8), dict(kind='vector')
 
 
 def _scaled(values: np.ndarray, unit: str) -> tuple[np.ndarray, dict]:
-    low, high = float(values.min()), float(values.max())
-    share = (values - low) / max(high - low, 1e-12)
+    finite = np.isfinite(values)
+    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+    share = np.where(finite, (np.where(finite, values, low) - low) / max(high - low, 1e-12), 0)
     return _two_bytes(np.rint(_STEPS * share)), dict(kind='number', low=low, high=high, steps=_STEPS, unit=unit)
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub, MMLogger, print_log
 
@@ -30,6 +30,9 @@ class MultiTaskEvaluator(Evaluator):
             gain in percent over the tasks that have one; baselines of tasks that are not evaluated are not used.
         out_file: Where the JSON goes; by default ``evaluation.json`` beside the log file of the run, if it has one. A
             later evaluation overwrites it.
+
+    Attributes:
+        not_finite: After an evaluation, by task, ``dict(images=..., first=...)`` where predictions were not finite.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class MultiTaskEvaluator(Evaluator):
         if 0 in self.baselines.values():
             raise ValueError(f'A baseline of 0 leaves no relative gain: baselines={self.baselines}.')
         self.out_file = out_file
+        self.not_finite: dict[str, dict] = {}
         self.dataset_meta = {}
 
     @property
@@ -72,15 +76,23 @@ class MultiTaskEvaluator(Evaluator):
     def evaluate(self, size: int) -> dict[str, float]:
         """All metrics and, with baselines, ``delta_m``, from ``size`` images; prints the table and writes the JSON."""
         results = super().evaluate(size)
+        self.not_finite = self._find_not_finite()
         reports = [self._report(name, results) for name in self.tasks]
         gains = {report.task.name: report.gain for report in reports if report.gain is not None}
         if gains:
             results['delta_m'] = delta_m(gains)
         if is_main_process():
-            table = format_table(reports, results.get('delta_m'))
+            table = format_table(reports, results.get('delta_m'), self.not_finite)
             print_log(f'Evaluation of {size} images\n{table}', logger='current')
             self._write(reports, results, size)
         return results
+
+    def _find_not_finite(self) -> dict[str, dict]:
+        """By prefix what the metrics of the main process found, on every process."""
+        found = {m.prefix: m.not_finite for m in self.metrics if getattr(m, 'not_finite', None)}
+        found = [found]
+        broadcast_object_list(found)
+        return found[0]
 
     def _report(self, name: str, results: dict[str, float]) -> TaskReport:
         task, prefix = self.tasks[name], f'{self.task_metrics[name].prefix}/'
@@ -103,6 +115,7 @@ class MultiTaskEvaluator(Evaluator):
             images=size,
             tasks={report.task.name: report.to_dict() for report in reports},
             delta_m=results.get('delta_m'),
+            not_finite=self.not_finite,
             results=results,
         )
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,14 +48,23 @@ class TaskReport:
         )
 
 
-def format_table(reports: list[TaskReport], delta_m: float | None = None) -> str:
-    """A row per task: headline with direction and unit, gain over the baseline where there is one, further numbers."""
+def format_table(
+    reports: list[TaskReport], delta_m: float | None = None, not_finite: Mapping[str, Mapping] | None = None
+) -> str:
+    """A row per task: headline with direction and unit, gain over the baseline where there is one, further numbers.
+
+    Below it a line for every task whose predictions were ``not_finite``, see ``MultiTaskEvaluator``.
+    """
     compared = any(report.baseline is not None for report in reports)
     header = ['task', 'headline', 'value', *(['baseline', 'gain %'] if compared else []), 'more']
     rows = [_row(report, compared) for report in reports]
     if delta_m is not None:
         rows.append(['delta_m', '', '', '', f'{delta_m:+.2f}', ''])
-    return _align([header, *rows], left=(0, 1, len(header) - 1))
+    notes = [
+        f"{name}: not finite in {found['images']} images, the first is '{found['first']}'"
+        for name, found in (not_finite or {}).items()
+    ]
+    return '\n'.join([_align([header, *rows], left=(0, 1, len(header) - 1)), *notes])
 
 
 def format_number(value: float) -> str:

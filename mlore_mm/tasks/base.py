@@ -161,6 +161,10 @@ class Task:
         """
         return self.finalize(resize(self.activate(logits)))
 
+    def finite_mask(self, pred: Tensor) -> Tensor:
+        """Prediction (..., C, H, W) to (..., 1, H, W) bool: the pixels at which all numbers are finite."""
+        return pred.isfinite().all(dim=-3, keepdim=True)
+
     # ---- for people ----------------------------------------------------------------------------------------------
     def draw(self, values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
         """A prediction or label (C, H, W) to an RGB picture (H, W, 3), uint8; ignored pixels are black.

@@ -3,11 +3,16 @@
 from torch import Tensor
 
 from mlore_mm.tasks.base import Task
+from mlore_mm.utils.finite import with_nonfinite_of
 
 
 def probability(logits: Tensor) -> Tensor:
-    """Logits (..., 1, H, W) through a sigmoid, or (..., 2, H, W) through a softmax; channels stay."""
-    return logits.sigmoid() if logits.shape[-3] == 1 else logits.softmax(dim=-3)
+    """Logits (..., 1, H, W) through a sigmoid, or (..., 2, H, W) through a softmax; channels stay.
+
+    An infinite logit becomes NaN, and not a probability of 0 or 1.
+    """
+    scores = logits.sigmoid() if logits.shape[-3] == 1 else logits.softmax(dim=-3)
+    return with_nonfinite_of(scores, logits)
 
 
 def foreground(scores: Tensor) -> Tensor:

@@ -67,7 +67,12 @@ class ClassMap(Task):
         return logits.softmax(dim=-3)
 
     def finalize(self, scores: Tensor) -> Tensor:
-        return scores.argmax(dim=-3, keepdim=True)
+        """The class of the largest score; -1 where that is NaN or infinite."""
+        best, ids = scores.max(dim=-3, keepdim=True)
+        return ids.masked_fill(~best.isfinite(), -1)
+
+    def finite_mask(self, pred: Tensor) -> Tensor:
+        return super().finite_mask(pred) & (pred >= 0)
 
     def decode(self, logits: Tensor) -> Tensor:
         return self.finalize(logits)  # the softmax does not change the argmax

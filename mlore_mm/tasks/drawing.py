@@ -27,10 +27,10 @@ def draw_ids(ids: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 def draw_scalar(values: np.ndarray, low: float, high: float, colormap: str) -> np.ndarray:
     """(H, W) numbers to RGB through a matplotlib colormap, linear from ``low`` to ``high``."""
-    share = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    share = np.clip((np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-12), 0, 1)
     return (matplotlib.colormaps[colormap](share)[..., :3] * 255 + 0.5).astype(np.uint8)
 
 
 def probability_to_bytes(values: np.ndarray) -> np.ndarray:
-    """Probabilities to 0..255, uint8."""
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    """Probabilities to 0..255, uint8; NaN to 0."""
+    return np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8)

@@ -101,8 +101,8 @@ class SurfaceNormals(Task):
         return resize(self.decode(logits))
 
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
-        ignored = (values == self.ignore_value).any(axis=0) | (values == 0).all(axis=0)
-        return np.where(ignored[..., None], 0, self._colours(values)).astype(np.uint8)
+        ignored = ((values == self.ignore_value) | ~np.isfinite(values)).any(axis=0) | (values == 0).all(axis=0)
+        return np.where(ignored[..., None], 0, self._colours(np.where(ignored, 0, values))).astype(np.uint8)
 
     def legend(self, *maps: np.ndarray) -> list[tuple[str, tuple[int, int, int]]]:
         """The colours of the axes."""

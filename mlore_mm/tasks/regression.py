@@ -10,6 +10,7 @@ from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import NUMBERS_CURE, Task
 from mlore_mm.tasks.drawing import draw_scalar
 from mlore_mm.tasks.results import DepthResult, TaskResult
+from mlore_mm.utils.finite import with_nonfinite_of
 
 
 @TASKS.register_module()
@@ -51,14 +52,18 @@ class DenseRegression(Task):
     def draw(self, values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
         """The first channel through the task's colormap."""
         low, high = value_range or self.value_range(values)
-        valid = (values != self.ignore_value).all(axis=0)
+        valid = self._drawn(values)
         return np.where(valid[..., None], draw_scalar(values[0], low, high, self.colormap), 0).astype(np.uint8)
 
     def value_range(self, *maps: np.ndarray) -> tuple[float, float]:
         """The 1st to the 99th percentile of the valid pixels of all maps."""
-        values = np.concatenate([v[0][(v != self.ignore_value).all(axis=0)] for v in maps])
+        values = np.concatenate([v[0][self._drawn(v)] for v in maps])
         low, high = np.percentile(values, (1, 99)) if values.size else (0.0, 1.0)
         return float(low), float(high)
+
+    def _drawn(self, values: np.ndarray) -> np.ndarray:
+        """(C, H, W) to (H, W) bool: the pixels that have a colour."""
+        return ((values != self.ignore_value) & np.isfinite(values)).all(axis=0)
 
 
 @TASKS.register_module()
@@ -108,11 +113,11 @@ class Depth(DenseRegression):
         return problem
 
     def finalize(self, scores: Tensor) -> Tensor:
-        return scores.clamp(min=0)
+        return with_nonfinite_of(scores.clamp(min=0), scores)
 
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         """Millimetres in 16 bits, up to 65.535 m."""
-        return np.clip(np.rint(pred[0] * 1000), 0, 65535).astype(np.uint16), '.png'
+        return np.clip(np.rint(np.nan_to_num(pred[0]) * 1000), 0, 65535).astype(np.uint16), '.png'
 
     def result(self, pred: np.ndarray) -> DepthResult:
         return DepthResult(task=self.name, metres=pred[0].astype(np.float32))

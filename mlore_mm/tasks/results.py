@@ -24,7 +24,9 @@ class TaskResult:
 
     def summary(self) -> dict:
         """A few numbers that JSON can hold."""
-        values = self.values
+        values = self.values[np.isfinite(self.values)]
+        if not values.size:
+            return dict(min=None, mean=None, max=None)
         return dict(min=_number(values.min()), mean=_number(values.mean()), max=_number(values.max()))
 
 
@@ -48,10 +50,10 @@ class ClassMapResult(TaskResult):
         return self.ids
 
     def shares(self) -> dict[str, float]:
-        """Share of the pixels of every class present, the largest first."""
+        """Share of the pixels of every class present, the largest first; ids below 0 are of no class."""
         ids, counts = np.unique(self.ids, return_counts=True)
         order = np.argsort(-counts, kind='stable')
-        return {self.names[ids[i]]: counts[i] / self.ids.size for i in order}
+        return {self.names[ids[i]]: counts[i] / self.ids.size for i in order if ids[i] >= 0}
 
     def summary(self) -> dict:
         return dict(shares={name: _number(share) for name, share in self.shares().items()})
@@ -73,7 +75,8 @@ class DepthResult(TaskResult):
         return self.metres
 
     def summary(self) -> dict:
-        return dict(super().summary(), median=_number(np.median(self.metres)), unit='m')
+        finite = self.metres[np.isfinite(self.metres)]
+        return dict(super().summary(), median=_number(np.median(finite)) if finite.size else None, unit='m')
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,5 +137,6 @@ class NumbersResult(TaskResult):
         return self.numbers
 
 
-def _number(value) -> float:
-    return round(float(value), 6)
+def _number(value) -> float | None:
+    """For JSON, which knows neither NaN nor infinity."""
+    return round(float(value), 6) if np.isfinite(value) else None

@@ -9,6 +9,11 @@ def is_finite(x: Tensor) -> bool:
     return not x.is_floating_point() or bool(torch.isfinite(x.detach()).all())
 
 
+def with_nonfinite_of(values: Tensor, source: Tensor) -> Tensor:
+    """``values``, but NaN where ``source`` is not finite; for functions that make an infinity an ordinary number."""
+    return values + 0 * source
+
+
 def tensors_in(value) -> list[Tensor]:
     """All tensors in nested lists, tuples, dicts and named tuples."""
     if isinstance(value, Tensor):

@@ -49,6 +49,21 @@ def test_typed_results(infer):
     np.testing.assert_array_equal(result.image, PHOTO[..., ::-1])
 
 
+def test_predictions_that_are_not_finite_are_said_once_a_picture(tiny, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('mlore_mm.apis.inference.inferencer.print_log', lambda text, *more: said.append(text))
+    infer = MultiTaskInferencer(*tiny, device='cpu', show_progress=False)
+    with torch.no_grad():
+        for name, parameter in infer.model.named_parameters():
+            if '.depth.predict' in name:
+                parameter.fill_(torch.nan)
+    results = infer([PHOTO, PHOTO], out_dir=tmp_path)
+    assert [list(result.not_finite()) for result in results] == [['depth'], ['depth']]
+    assert said == [f'picture 00000{i}: not finite: depth at 100.00% of the pixels.' for i in (0, 1)]
+    index = json.loads((tmp_path / 'index.json').read_text())
+    assert [entry['not_finite'] for entry in index['images']] == [dict(depth=1.0)] * 2
+
+
 SIZES = [(100, 80), (30, 44), (30, 44), (200, 300), (1, 1), (64, 33)]
 
 

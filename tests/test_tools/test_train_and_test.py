@@ -88,6 +88,17 @@ def test_pictures_and_raw_predictions(tmp_path, run):
     np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), np.ones(SIZE), atol=1e-5)
 
 
+def test_predictions_that_are_not_finite_end_the_test_with_a_status(tmp_path, run, monkeypatch):
+    config, work = write_config(tmp_path), tmp_path / 'work'
+    run(TRAIN, config, '--work-dir', work, '--no-validate')
+    checkpoint = torch.load(work / 'iter_4.pth', weights_only=True)
+    checkpoint['state_dict']['heads.depth.weight'].fill_(3e38)  # finite, but what it makes is not
+    torch.save(checkpoint, work / 'large.pth')
+    with pytest.raises(SystemExit, match=r"predictions are not finite: depth in \d+ images, such as '") as end:
+        run(TEST, config, work / 'large.pth', '--work-dir', work, '--tasks', 'depth', 'semseg')
+    assert end.value.code
+
+
 def test_pictures_while_training(tmp_path, run):
     config, work = write_config(tmp_path), tmp_path / 'work'
     drawing = ('default_hooks.visualization.draw=True', 'default_hooks.visualization.interval=2')

@@ -1,5 +1,6 @@
 """Run a trained model on one's own pictures."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -126,6 +127,7 @@ class MultiTaskInferencer:
                 for item, sample in zip(batch, predict_batch(self.model, batch, tasks.names, self.amp), strict=True):
                     photo, image = item['photo'], item['image'][..., ::-1].copy()
                     result = ImageResult(photo.name, photo.label, image, sample.cpu(), tasks)
+                    _warn_not_finite(result)
                     if writer:
                         writer.write(result)
                     done += 1
@@ -164,3 +166,10 @@ class MultiTaskInferencer:
         stride = tuple(max(side * 2 // 3, 1) for side in size)
         self.model.test_cfg.update(mode='slide', crop_size=size, stride=stride)
         self._about['slide'] = list(size)
+
+
+def _warn_not_finite(result: ImageResult) -> None:
+    """One line in the log for a picture with predictions that are not finite."""
+    shares = [f'{name} at {share:.2%} of the pixels' for name, share in result.not_finite().items()]
+    if shares:
+        print_log(f'{result.label}: not finite: {", ".join(shares)}.', 'current', logging.WARNING)

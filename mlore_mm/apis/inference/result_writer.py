@@ -52,6 +52,11 @@ class ImageResult(Mapping):
         """The prediction as the task's own methods take it, (C, H, W)."""
         return self.sample.pred.get(self.tasks[task].name).float().numpy()
 
+    def not_finite(self) -> dict[str, float]:
+        """Share of the pixels whose prediction is NaN or infinite, for the tasks that have any."""
+        masks = {name: task.finite_mask(self.sample.pred.get(name)) for name, task in self.tasks.items()}
+        return {name: 1 - mask.float().mean().item() for name, mask in masks.items() if not mask.all()}
+
     def panel(self) -> np.ndarray:
         """Photo and predictions side by side with legends, (height, width, 3) uint8 RGB."""
         # Large pictures are thinned out first: a panel shows them small, and drawing every pixel would take seconds.
@@ -109,6 +114,8 @@ class ResultWriter:
             result.files.update({f'{task}/{what}': file for what, file in files.items()})
         if 'panel' in entry:
             result.files['panel'] = entry['panel']
+        if shares := result.not_finite():
+            entry['not_finite'] = shares
         self.index['images'].append(entry)
 
     def failed(self, label: str, reason: str) -> None:

@@ -7,7 +7,12 @@ from mlore_mm.apis.training.config import check_checkpoint
 from mlore_mm.registry import RUNNERS
 
 
-def evaluate_model(
+def evaluate_model(cfg: Config, checkpoint: str, **options) -> dict[str, float]:
+    """The metrics of :func:`run_test`, as in ``{'depth/RMSE': 0.5}``."""
+    return run_test(cfg, checkpoint, **options)[0]
+
+
+def run_test(
     cfg: Config,
     checkpoint: str,
     *,
@@ -17,7 +22,7 @@ def evaluate_model(
     wait_time: float = 2.0,
     tta: bool = False,
     tasks: list[str] | None = None,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, dict]]:
     """Evaluate a checkpoint on the test set of the config, on request with files of its predictions.
 
     Args:
@@ -31,7 +36,8 @@ def evaluate_model(
         tasks: Predict and evaluate these of the model's tasks only.
 
     Returns:
-        The metrics, as in ``{'depth/RMSE': 0.5}``.
+        The metrics, as in ``{'depth/RMSE': 0.5}``, and which tasks' predictions were not finite
+        (``MultiTaskEvaluator.not_finite``), empty where all was well.
 
     Raises:
         ValueError: Options that do not fit the config, no such checkpoint, or a checkpoint of other tasks.
@@ -46,7 +52,8 @@ def evaluate_model(
     runner = RUNNERS.build(cfg)
     if out_dir:
         runner.register_hook(PredictionWriter(out_dir))
-    return runner.test()
+    metrics = runner.test()
+    return metrics, getattr(runner.test_evaluator, 'not_finite', {})
 
 
 def _draw_all(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:

@@ -4,6 +4,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from mlore_mm.tasks import Task, TaskSet
 
+NOT_FINITE = 'not_finite'  # key of a result: the image's name where its prediction is not finite, else None
+
 
 class TaskMetric(BaseMetric):
     """A metric whose value follows from sums over the pixels of the whole data set.
@@ -19,7 +22,8 @@ class TaskMetric(BaseMetric):
     Every image adds exactly one result, a dict of sums, also where it is not labelled: mmengine deals images out to
     processes and drops repeated ones by their number. So values do not depend on batches or processes.
     A subclass says how one image is measured and what the totals give. Every result holds ``count``, the valid pixels;
-    a data set without any gives NaN and a warning.
+    a data set without any gives NaN and a warning. A prediction that is not finite at one valid pixel makes every
+    number NaN, with a warning that names the first such image.
 
     Args:
         task: Name of the task in the samples and in ``dataset_meta['tasks']``.
@@ -33,6 +37,8 @@ class TaskMetric(BaseMetric):
         headline: The number that is quoted, such as 'RMSE'.
         higher_is_better: Its direction.
         unit: Its unit for tables, such as 'm'; '' where it has none or is a percentage.
+        not_finite: After an evaluation in which predictions were not finite, ``dict(images=..., first=...)``: how many
+            images and the name of the first; else None. On the main process.
     """
 
     headline: str = ''
@@ -50,6 +56,7 @@ class TaskMetric(BaseMetric):
         prefix = prefix or (f'{task}.{output}' if output else task)
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         self.task_name, self.output = task, output
+        self.not_finite: dict | None = None
 
     @abstractmethod
     def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
@@ -82,14 +89,24 @@ class TaskMetric(BaseMetric):
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             prediction, target = self._maps(sample)
-            sums = self.measure(prediction, target, self.task.valid_mask(target))
-            self.results.append({name: value.cpu() for name, value in sums.items()})
+            valid, finite = self.task.valid_mask(target), self.task.finite_mask(prediction)
+            broken = bool((valid & ~finite).any())
+            if broken:  # its numbers do not count, but have to be computed without an error
+                prediction, valid = torch.where(finite, prediction, 0), valid & finite
+            sums = self.measure(prediction, target, valid)
+            result = {name: value.cpu() for name, value in sums.items()}
+            self.results.append(dict(result, **{NOT_FINITE: sample_name(sample) if broken else None}))
 
-    def compute_metrics(self, results: list[dict[str, Tensor]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        self.not_finite = None
         if not results:
             return {}
-        totals = {name: _total([result[name] for result in results]) for name in results[0]}
+        names = [name for name in results[0] if name != NOT_FINITE]
+        totals = {name: _total([result[name] for result in results]) for name in names}
         values = self.summarize(totals)
+        self.not_finite = find_not_finite(self.prefix, results)
+        if self.not_finite:
+            return dict.fromkeys(values, float('nan'))
         if totals['count'] == 0:
             print_log(
                 f"No pixel of the {len(results)} images is labelled for the task '{self.task_name}': its metrics are "
@@ -121,6 +138,25 @@ class TaskMetric(BaseMetric):
                 f'padding in the test pipeline, so that they keep the original size.'
             )
         return prediction, target
+
+
+def sample_name(sample: dict) -> str:
+    """What messages call an image."""
+    return str(sample.get('sample_id') or Path(sample.get('img_path') or 'without a name').stem)
+
+
+def find_not_finite(prefix: str, results: list[dict]) -> dict | None:
+    """How many images have predictions that are not finite and which is the first, with a warning; None where none."""
+    broken = [result[NOT_FINITE] for result in results if result[NOT_FINITE] is not None]
+    if not broken:
+        return None
+    print_log(
+        f"Predictions of '{prefix}' are not finite (NaN or infinite) in {len(broken)} of {len(results)} images, the "
+        f"first is '{broken[0]}': its metrics are NaN. Look at the weights and at the half precision of this run.",
+        logger='current',
+        level=logging.WARNING,
+    )
+    return dict(images=len(broken), first=broken[0])
 
 
 def _total(values: list[Tensor]) -> Tensor:

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -11,6 +10,7 @@ from mmengine.logging import print_log
 
 from mlore_mm.evaluation.counting_pool import CountingPool
 from mlore_mm.evaluation.functional.boundary import FAST_THRESHOLDS, FULL_THRESHOLDS, boundary_scores
+from mlore_mm.evaluation.metrics.base import NOT_FINITE, find_not_finite, sample_name
 from mlore_mm.registry import METRICS
 from mlore_mm.tasks.drawing import probability_to_bytes
 
@@ -26,7 +26,8 @@ class BoundaryMetric(BaseMetric):
     While images stream through, worker processes reduce each to four counts per threshold (see ``boundary_counts``);
     these are all that is kept and, in distributed runs, all that is sent. Predictions are rounded to 8 bits first, as
     in the files that ``tools/test.py --out`` writes, so ``tools/analysis_tools/eval_boundary.py`` gives the same
-    numbers for those files. A data set without any labelled image gives NaN and a warning.
+    numbers for those files. A data set without any labelled image gives NaN and a warning, and so does a prediction of
+    a labelled image that is not finite at one pixel (see ``not_finite`` of ``TaskMetric``).
 
     Args:
         task: Name of the task in the data samples.
@@ -71,17 +72,21 @@ class BoundaryMetric(BaseMetric):
         self.task = task
         self.predicted = ('groups', f'{output}/{task}') if output else ('pred', task)
         self.ground_truth = ground_truth
+        self.not_finite: dict | None = None
         self.thresholds = resolve_thresholds(thresholds)
         self._pool = CountingPool(max_dist, self.thresholds, workers)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Queue each image; one result per image, zero counts for an image without labels."""
         for sample in data_samples:
-            name = _name(sample)
-            prediction = probability_to_bytes(_map(sample, *self.predicted, name))
+            name = sample_name(sample)
+            values = _map(sample, *self.predicted, name)
             labels = self._labels(sample, name)
-            self.results.append(dict(labelled=labels is not None))  # `_finish` adds the counts
-            if labels is None:
+            broken = labels is not None and not np.isfinite(values).all()
+            prediction = probability_to_bytes(values)
+            # `_finish` adds the counts
+            self.results.append({'labelled': labels is not None, NOT_FINITE: name if broken else None})
+            if labels is None or broken:
                 self._pool.add_unlabelled()
             else:
                 self._pool.submit(name, prediction, labels)
@@ -93,6 +98,9 @@ class BoundaryMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         self._finish()
+        self.not_finite = find_not_finite(self.prefix, results)
+        if self.not_finite:
+            return dict.fromkeys(('odsF', 'oisF', 'AP'), float('nan'))
         if not any(result['labelled'] for result in results):
             print_log(
                 f"None of the {len(results)} images has boundary labels for the task '{self.task}': its metrics are "
@@ -143,10 +151,6 @@ def resolve_thresholds(thresholds: str | int | Sequence[float]) -> tuple[float, 
     if isinstance(thresholds, int):
         return tuple(step / (thresholds + 1) for step in range(1, thresholds + 1))
     return tuple(float(threshold) for threshold in thresholds)
-
-
-def _name(sample: dict) -> str:
-    return str(sample.get('sample_id') or Path(sample.get('img_path') or 'without a name').stem)
 
 
 def _map(sample: dict, kind: str, task: str, name: str) -> np.ndarray:

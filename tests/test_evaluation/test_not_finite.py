@@ -1,0 +1,127 @@
+"""Predictions that are not finite: no metric of any task makes an ordinary number of them."""
+
+import json
+import math
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+
+from mlore_mm.evaluation import MultiTaskEvaluator
+from mlore_mm.registry import METRICS
+from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.tasks import TaskSet
+from tests.distributed import run_in_processes
+from tests.test_tasks.kinds import KINDS, make, make_label, to_tensor
+
+BOUNDARY = dict(type='BoundaryMetric', workers=0, ground_truth='target')
+METRIC_OF = [(kind, None) for kind in KINDS] + [('Edge', BOUNDARY)]
+SHARES = dict(all=slice(None), half=slice(0, 3), one=slice(2, 3))
+
+
+def sample(task, pred, name='a', ignored=None):
+    target = to_tensor(make_label(task, 6, 6)).float()
+    if ignored is not None:
+        target[..., ignored] = task.ignore_value
+    return dict(pred={task.name: pred}, gt={task.name: target}, sample_id=name)
+
+
+def logits_of(task, seed=0):
+    return torch.randn(task.out_channels, 6, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def measure(task, samples, config=None):
+    metric = METRICS.build({**(config or task.metric), 'task': task.name})
+    metric.dataset_meta = dict(tasks=TaskSet({task.name: task}).to_config())
+    metric.process(None, samples)
+    return metric.evaluate(len(samples)), metric
+
+
+@pytest.mark.parametrize('share', SHARES)
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(('kind', 'config'), METRIC_OF)
+def test_scores_that_are_not_finite_give_nan_and_are_named(kind, config, value, share, log):
+    task, logits = make(kind), logits_of(make(kind))
+    logits[..., slice(2, 3) if share == 'one' else slice(None), SHARES[share]] = value
+    fine = sample(task, task.decode(logits_of(task, 1)), 'fine')
+    found, metric = measure(task, [fine, sample(task, task.decode(logits), 'broken_7')], config)
+    assert found
+    assert all(math.isnan(x) for x in found.values()), found
+    assert metric.not_finite == dict(images=1, first='broken_7')
+    wanted = f"Predictions of '{task.name}' are not finite (NaN or infinite) in 1 of 2 images, the first is 'broken_7'"
+    assert log.read_text().count(wanted) == 1
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(('kind', 'config'), METRIC_OF)
+def test_decoded_maps_that_are_not_finite_give_nan(kind, config, value):
+    task = make(kind)
+    pred = task.decode(logits_of(task)).float()
+    pred[..., 2, 2] = value
+    found, _ = measure(task, [sample(task, pred)], config)
+    assert all(math.isnan(x) for x in found.values()), found
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_what_stands_at_ignored_pixels_does_not_matter(kind):
+    task = make(kind)
+    pred = task.decode(logits_of(task)).float()
+    right, _ = measure(task, [sample(task, pred, ignored=slice(0, 2))])
+    pred[..., :2] = math.nan
+    found, metric = measure(task, [sample(task, pred, ignored=slice(0, 2))])
+    assert found == right
+    assert metric.not_finite is None
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_such_maps_are_drawn_and_stored_without_warnings(kind, recwarn):
+    task, logits = make(kind), logits_of(make(kind))
+    logits[..., :2] = math.nan
+    for pred in (task.decode(logits).float().numpy(), task.decode(logits * math.nan).float().numpy()):
+        assert task.draw(pred, task.value_range(pred)).shape == (6, 6, 3)
+        task.to_file(pred)
+        task.legend(pred)
+        json.dumps(task.result(pred).summary(), allow_nan=False)
+    assert not [x for x in recwarn if issubclass(x.category, RuntimeWarning)]
+
+
+TASKS = dict(semseg=dict(type='SemSeg', out_channels=2), depth=dict(type='Depth'))
+
+
+def make_samples():
+    samples = []
+    for name, metres in (('first', 2.0), ('second', math.nan), ('third', math.inf)):
+        pred = PixelData(semseg=torch.tensor([[[0, 1]]]), depth=torch.full((1, 1, 2), metres))
+        gt = PixelData(semseg=torch.tensor([[[0, 1]]]), depth=torch.ones(1, 1, 2))
+        samples.append(MultiTaskDataSample(pred=pred, gt=gt, metainfo=dict(sample_id=name)))
+    return samples
+
+
+def test_table_and_file_name_task_and_image(tmp_path, log):
+    baselines = dict(semseg=50.0, depth=1.0)
+    evaluator = MultiTaskEvaluator(TASKS, baselines=baselines, out_file=str(tmp_path / 'out.json'))
+    results = evaluator.offline_evaluate(make_samples())
+    assert results['semseg/mIoU'] == 100
+    assert math.isnan(results['depth/delta1'])
+    assert math.isnan(results['delta_m'])
+    assert evaluator.not_finite == dict(depth=dict(images=2, first='second'))
+    assert "\ndepth: not finite in 2 images, the first is 'second'" in log.read_text()
+    stored = json.loads((tmp_path / 'out.json').read_text())
+    assert stored['not_finite'] == evaluator.not_finite
+    assert stored['results']['depth/RMSE'] is None
+    assert evaluator.offline_evaluate(make_samples()[:1])['depth/RMSE'] == 1
+    assert evaluator.not_finite == {}
+
+
+def _evaluate_part(out_file):
+    import torch.distributed as dist
+
+    evaluator = MultiTaskEvaluator(TASKS, out_file=out_file)
+    evaluator.process(make_samples()[:2][dist.get_rank() :][:1])
+    evaluator.evaluate(2)
+    return evaluator.not_finite
+
+
+def test_every_process_knows(tmp_path):
+    found = run_in_processes(_evaluate_part, tmp_path, str(tmp_path / 'out.json'), world_size=2)
+    assert found == [dict(depth=dict(images=1, first='second'))] * 2
