@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
@@ -18,7 +19,8 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
     Images travel as bytes and are normalised on the device. Pixels that the pipeline padded (``padding`` of the data
     sample) are 0 after normalisation, as in the published pipeline. Images of a batch that differ in size are padded
     at the right and bottom, and their ``padding`` grows accordingly; labels are padded by the segmentor, which knows
-    each task's ignore value.
+    each task's ignore value. ``own_shape`` of the data sample says how large the image would be alone: predictions are
+    made at that size (see :func:`size_groups`). In training the network sees the padding, which is logged once.
 
     Args:
         mean: Per channel of the network's input (RGB after ``bgr_to_rgb``), 0-255.
@@ -40,6 +42,7 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         if len(mean) != 3 or len(std) != 3:
             raise ValueError(f'mean and std need one number per channel, but got {mean} and {std}.')
         self.bgr_to_rgb, self.size_divisor = bgr_to_rgb, size_divisor
+        self._said_padding = False
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -47,8 +50,10 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         """``dict(inputs=list or batch of (3, H, W), data_samples=...)`` to the same with a batch of float images."""
         data = self.cast_data(data)
         images, samples = list(data['inputs']), data.get('data_samples')
-        height = _round_up(max(x.shape[-2] for x in images), self.size_divisor)
-        width = _round_up(max(x.shape[-1] for x in images), self.size_divisor)
+        own = [tuple(_round_up(side, self.size_divisor) for side in x.shape[-2:]) for x in images]
+        height, width = (max(sides) for sides in zip(*own, strict=True))
+        if training and len(set(own)) > 1:
+            self._say_that_training_sees_padding(height, width)
         batch = []
         for i, image in enumerate(images):
             image = self._normalise(image)
@@ -57,9 +62,20 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
                 left, right, top, bottom = samples[i].get('padding', (0, 0, 0, 0))
                 image = _zero_border(image, left, right, top, bottom)
                 padding = (left, right + extra_w, top, bottom + extra_h)
-                samples[i].set_metainfo(dict(padding=padding, batch_input_shape=(height, width)))
+                samples[i].set_metainfo(dict(padding=padding, batch_input_shape=(height, width), own_shape=own[i]))
             batch.append(F.pad(image, (0, extra_w, 0, extra_h)) if extra_w or extra_h else image)
         return dict(inputs=torch.stack(batch), data_samples=samples)
+
+    def _say_that_training_sees_padding(self, height: int, width: int) -> None:
+        if self._said_padding:
+            return
+        self._said_padding = True
+        print_log(
+            f'Images of a training batch differ in size: they are padded with zeros at the right and bottom, here to '
+            f'{height}x{width} (HxW), which routers and norms see. RandomCrop or CentrePad with a size in '
+            f'train_pipeline gives them one size. Predictions are made without such padding.',
+            logger='current',
+        )
 
     def _normalise(self, image: Tensor) -> Tensor:
         if self.bgr_to_rgb:

@@ -14,6 +14,7 @@ from mlore_mm.models.encoder_facts import encoder_facts, fill_head, fill_preproc
 from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.models.size_groups import size_groups
 from mlore_mm.models.sliding_windows import slide_inference
 from mlore_mm.models.train_steps import check_step, step_one_by_one
 from mlore_mm.registry import MODELS
@@ -216,12 +217,20 @@ class MultiTaskEncoderDecoder(BaseModel):
     def _read(
         self, inputs: Tensor, samples: Sequence, tasks: Sequence[str] | None, method: str, groups: Sequence[str] = ()
     ) -> list[dict]:
-        """Per image and task what the task's ``method`` makes of the logits, in the original image's frame."""
-        logits = self.inference(inputs, self._names(tasks, self.eval_tasks), groups)
-        return [
-            {key: self._to_original(key.rpartition('/')[2], x[i], sample, method) for key, x in logits.items()}
-            for i, sample in enumerate(samples)
-        ]
+        """Per image and task what the task's ``method`` makes of the logits, in the original image's frame.
+
+        Every image is computed at the size that it has alone, whatever it was batched with.
+        """
+        names, found = self._names(tasks, self.eval_tasks), {}
+        for indices, images in size_groups(inputs, samples, self):
+            logits = self.inference(images, names, groups)
+            added = (inputs.shape[-2] - images.shape[-2], inputs.shape[-1] - images.shape[-1])
+            for i, index in enumerate(indices):
+                found[index] = {
+                    key: self._to_original(key.rpartition('/')[2], x[i], samples[index], method, added)
+                    for key, x in logits.items()
+                }
+        return [found[index] for index in range(len(samples))]
 
     def inference(self, inputs: Tensor, tasks: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Tensor]:
         """Logits at input size by whole-image or sliding-window inference; groups as in ``encode_decode``."""
@@ -249,9 +258,11 @@ class MultiTaskEncoderDecoder(BaseModel):
             targets.append(F.pad(target, pad, value=self.tasks[name].ignore_value) if any(pad) else target)
         return torch.stack(targets)
 
-    def _to_original(self, name: str, logits: Tensor, sample, method: str) -> Tensor:
+    def _to_original(self, name: str, logits: Tensor, sample, method: str, added: tuple[int, int]) -> Tensor:
+        """Logits (C, h, w) of an image, without the rows and columns that its batch ``added``, in its own frame."""
         task = self.tasks[name]
         left, right, top, bottom = sample.get('padding', (0, 0, 0, 0))
+        right, bottom = right - added[1], bottom - added[0]
         logits = logits[:, top : logits.shape[-2] - bottom, left : logits.shape[-1] - right]
         if sample.get('flip', False):
             if sample.get('flip_direction', 'horizontal') != 'horizontal':

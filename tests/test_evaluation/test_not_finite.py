@@ -15,7 +15,13 @@ from tests.distributed import run_in_processes
 from tests.test_tasks.kinds import KINDS, make, make_label, to_tensor
 
 BOUNDARY = dict(type='BoundaryMetric', workers=0, ground_truth='target')
-METRIC_OF = [(kind, None) for kind in KINDS] + [('Edge', BOUNDARY)]
+METRIC_OF = [(kind, None) for kind in KINDS] + [
+    ('Edge', BOUNDARY),
+    ('Edge', dict(type='BoundaryLossMetric')),
+    ('Saliency', dict(type='SaliencyIoUMetric')),
+    ('Saliency', dict(type='SaliencyIoUMetric', eight_bit=True)),
+    ('SurfaceNormals', dict(type='NormalsMetric', eight_bit=True)),
+]
 SHARES = dict(all=slice(None), half=slice(0, 3), one=slice(2, 3))
 
 
@@ -60,6 +66,11 @@ def test_decoded_maps_that_are_not_finite_give_nan(kind, config, value):
     pred[..., 2, 2] = value
     found, _ = measure(task, [sample(task, pred)], config)
     assert all(math.isnan(x) for x in found.values()), found
+
+
+def test_every_metric_of_tasks_is_tried():
+    tried = {(config or make(kind).metric)['type'] for kind, config in METRIC_OF}
+    assert tried == {name for name, metric in METRICS.module_dict.items() if hasattr(metric, 'headline')}
 
 
 @pytest.mark.parametrize('kind', KINDS)

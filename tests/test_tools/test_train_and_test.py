@@ -1,5 +1,6 @@
 """The command lines, on the toy model: in this process where that shows the same, as imports take seconds."""
 
+import json
 import os
 import re
 import runpy
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 
 from tests.shared import REPO
+from tests.tiny import write_rooms, write_tiny
 from tests.toy import SIZE, write_config
 
 TRAIN, TEST = REPO / 'tools' / 'train.py', REPO / 'tools' / 'test.py'
@@ -88,15 +90,18 @@ def test_pictures_and_raw_predictions(tmp_path, run):
     np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), np.ones(SIZE), atol=1e-5)
 
 
-def test_predictions_that_are_not_finite_end_the_test_with_a_status(tmp_path, run, monkeypatch):
-    config, work = write_config(tmp_path), tmp_path / 'work'
-    run(TRAIN, config, '--work-dir', work, '--no-validate')
-    checkpoint = torch.load(work / 'iter_4.pth', weights_only=True)
-    checkpoint['state_dict']['heads.depth.weight'].fill_(3e38)  # finite, but what it makes is not
-    torch.save(checkpoint, work / 'large.pth')
-    with pytest.raises(SystemExit, match=r"predictions are not finite: depth in \d+ images, such as '") as end:
-        run(TEST, config, work / 'large.pth', '--work-dir', work, '--tasks', 'depth', 'semseg')
+def test_predictions_that_are_not_finite_end_the_test_with_a_status(tmp_path, run):
+    config, checkpoint = write_tiny(tmp_path, write_rooms(tmp_path / 'rooms', 2))
+    content = torch.load(checkpoint, weights_only=True)
+    for key, value in content['state_dict'].items():  # finite, but what they make is not
+        if key.startswith('decode_head.heads.depth.') and key.endswith('weight'):
+            value.fill_(3e38)
+    torch.save(content, checkpoint)
+    with pytest.raises(SystemExit, match=r"predictions are not finite: depth in 2 images, such as '000'") as end:
+        run(TEST, config, checkpoint, '--work-dir', tmp_path / 'work', '--tasks', 'depth', 'semseg')
     assert end.value.code
+    (stored,) = (tmp_path / 'work').rglob('evaluation.json')
+    assert json.loads(stored.read_text())['not_finite'] == dict(depth=dict(images=2, first='000'))
 
 
 def test_pictures_while_training(tmp_path, run):
