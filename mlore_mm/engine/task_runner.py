@@ -1,22 +1,29 @@
 """What every runner of multi-task models does, on top of whichever of mmengine's runners."""
 
 import copy
+import logging
 from functools import partial
 from importlib.util import find_spec
 
 from mmengine.config import ConfigDict
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint
+from mlore_mm.engine.checkpoints.files import steps_in
+from mlore_mm.engine.folder_lock import FolderLock
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.engine.loader_workers import start_worker
+from mlore_mm.engine.log_file import PatientFileHandler
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
+from mlore_mm.utils.whole_files import check_writable
 
 
 class TaskRunnerMixin:
@@ -40,6 +47,7 @@ class TaskRunnerMixin:
 
     @classmethod
     def from_cfg(cls, cfg):
+        check_writable(cfg.work_dir)
         cfg = bind_tasks(OrderedConfig.from_config(copy.deepcopy(cfg)))
         complete_save_best(cfg)
         return super().from_cfg(cfg)
@@ -79,10 +87,13 @@ class TaskRunnerMixin:
 
     # ---- the three runs ----------------------------------------------------------------------------------------
     def train(self) -> nn.Module:
-        try:
-            return super().train()
-        finally:
-            _end_workers(self._train_loop, self._val_loop)
+        with FolderLock(self.work_dir):
+            if is_main_process() and not self._resume and not self._has_loaded:
+                self._warn_of_older_training()
+            try:
+                return super().train()
+            finally:
+                _end_workers(self._train_loop, self._val_loop)
 
     def val(self) -> dict:
         self._whole_model = True
@@ -92,7 +103,24 @@ class TaskRunnerMixin:
         self._whole_model = True
         return super().test()
 
+    def _warn_of_older_training(self) -> None:
+        older = steps_in(self.work_dir)
+        if older:
+            self.logger.warning(
+                f'{self.work_dir} holds checkpoints of an earlier training, such as {older[0].name}. This one starts '
+                f'anew and writes over those of the same names; --resume goes on, --work-dir gives another folder.'
+            )
+
     # ---- parts -------------------------------------------------------------------------------------------------
+    def build_logger(self, *args, **options) -> MMLogger:
+        """As mmengine's, with a log file whose disk may be full: that is said once, and the training goes on."""
+        logger = super().build_logger(*args, **options)
+        for handler in [x for x in logger.handlers if type(x) is logging.FileHandler]:
+            logger.removeHandler(handler)
+            handler.close()
+            logger.addHandler(PatientFileHandler.like(handler))
+        return logger
+
     @staticmethod
     def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)

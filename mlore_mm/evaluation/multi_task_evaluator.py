@@ -13,6 +13,7 @@ from mlore_mm.evaluation.functional import delta_m
 from mlore_mm.evaluation.report import TaskReport, format_table, without_nan
 from mlore_mm.registry import EVALUATOR, METRICS
 from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.whole_files import write_whole
 
 
 @EVALUATOR.register_module()
@@ -118,9 +119,12 @@ class MultiTaskEvaluator(Evaluator):
             not_finite=self.not_finite,
             results=results,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(without_nan(content), indent=2) + '\n')
-        print_log(f'Wrote {path}', logger='current')
+        try:
+            write_whole(path, json.dumps(without_nan(content), indent=2) + '\n')
+        except ValueError as error:  # the numbers are in the log all the same, and a training goes on
+            print_log(str(error), 'current', logging.WARNING)
+        else:
+            print_log(f'Wrote {path}', logger='current')
 
 
 def _training_steps() -> int | None:

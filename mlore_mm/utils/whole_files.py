@@ -1,18 +1,31 @@
 """Files that are either whole or not there."""
 
+import errno
+import io
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 PARTIAL = '.partial'  # suffix of what is being written
 
 
-def write_whole(path: str | Path, data: bytes | str) -> None:
+DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EIO)  # no mistakes of a program
+
+
+def write_whole(path: str | Path, data: bytes | str, lasting: bool = True) -> None:
     """Write a file so that at every moment ``path`` is what it was before, or all of ``data``.
 
     The bytes go to a hidden file beside it, reach the disk, and only then take the name. A program that is killed in
     between leaves ``.<name>.partial``, which :func:`remove_partial` clears away.
+
+    Args:
+        path: The file; its folder is made.
+        data: All of it.
+        lasting: Wait for the disk, so that a power cut does no harm; False for what is easily made again.
 
     Raises:
         ValueError: The disk is full or the folder cannot be written to; an older file of this name is left as it was.
@@ -25,12 +38,53 @@ def write_whole(path: str | Path, data: bytes | str) -> None:
         with open(partial, 'wb') as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        if lasting:
+            _sync_folder(path.parent)
     except OSError as error:
         _discard(partial)
-        raise ValueError(_explain(path, len(data), error)) from error
+        advice = 'Make room, or give another folder'
+        advice += ', and go on from the last checkpoint (--resume).' if lasting else '.'
+        raise ValueError(f'{_explain(path, len(data), error)} {advice}') from error
+
+
+def write_picture(path: str | Path, picture: np.ndarray) -> None:
+    """An image (H, W) or (H, W, 3) RGB by the suffix of its name, whole, see :func:`write_whole`."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format=Image.registered_extensions()[Path(path).suffix.lower()])
+    write_whole(path, buffer.getvalue(), lasting=False)
+
+
+def write_array(path: str | Path, values: np.ndarray) -> None:
+    """An array as ``.npy``, whole, see :func:`write_whole`."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    write_whole(path, buffer.getvalue(), lasting=False)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Before long work: whether something can be written to a folder, which is made.
+
+    Raises:
+        ValueError: The disk is full or read-only, or the folder belongs to somebody else.
+    """
+    if '://' in str(folder):
+        return
+    probe = Path(folder) / f'.writable_{os.getpid()}'
+    write_whole(probe, bytes(4096), lasting=False)
+    with suppress(OSError):
+        probe.unlink()
+
+
+def explain_disk(error: OSError) -> str | None:
+    """One line about an error of a disk; None where it is none."""
+    if error.errno not in DISK:
+        return None
+    path = Path(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    where = f'{os.fsdecode(path)}' if path else 'a file'
+    return f'Cannot write {where}: {error.strerror}{_free(path) if path else ""}.'
 
 
 def remove_partial(folder: str | Path) -> list[str]:
@@ -58,11 +112,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _explain(path: Path, size: int, error: OSError) -> str:
+    reason = error.strerror or error
+    return f'Cannot write {path} ({size / 1e6:.1f} MB): {reason}{_free(path)}. Files written before are untouched.'
+
+
+def _free(path: Path) -> str:
     try:
-        free = f'; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free there'
+        return f'; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free there'
     except OSError:
-        free = ''
-    return (
-        f'Cannot write {path} ({size / 1e6:.1f} MB): {error.strerror or error}{free}. Files written before are '
-        f'untouched. Make room, or give another folder, and go on from the last checkpoint (--resume).'
-    )
+        return ''

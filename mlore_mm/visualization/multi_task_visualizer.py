@@ -1,20 +1,21 @@
 """Draws every task of an image, prediction beside ground truth."""
 
+import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
-from PIL import Image
 from torch import Tensor
 
 from mlore_mm.registry import VISUALIZERS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import Task, TaskSet
 from mlore_mm.tasks.drawing import draw_scalar
+from mlore_mm.utils.whole_files import explain_disk, write_picture
 from mlore_mm.visualization.panels import BLANK, Bar, Cell, Chips, Column, compose
 
 ERROR_COLORMAP = 'Reds'
@@ -29,6 +30,8 @@ class MultiTaskVisualizer(Visualizer):
     (``Task.draw``, ``legend``, ``value_range`` and ``error``).
     """
 
+    _told = False
+
     @property
     def dataset_meta(self) -> dict | None:
         return self._dataset_meta
@@ -37,6 +40,35 @@ class MultiTaskVisualizer(Visualizer):
     def dataset_meta(self, meta: dict) -> None:
         # mmengine sets it on the main process only, but in a test every process draws its own images.
         self._dataset_meta = meta
+
+    # ---- curves: a disk that is full must not end a training ------------------------------------------------------
+    def add_config(self, config, **options) -> None:
+        self._patiently(super().add_config, config, **options)
+
+    def add_scalar(self, name, value, step: int = 0, **options) -> None:
+        self._patiently(super().add_scalar, name, value, step, **options)
+
+    def add_scalars(self, scalar_dict: dict, step: int = 0, **options) -> None:
+        self._patiently(super().add_scalars, scalar_dict, step, **options)
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
+        self._patiently(super().add_image, name, image, step)
+
+    def close(self) -> None:
+        self._patiently(super().close)
+
+    def _patiently(self, write, *args, **options) -> None:
+        try:
+            write(*args, **options)
+        except OSError as error:
+            if not self._told:
+                print_log(
+                    f'Curves and pictures cannot be written, and are left out from here on where that is so: '
+                    f'{explain_disk(error) or error}',
+                    'current',
+                    logging.WARNING,
+                )
+            self._told = True
 
     def add_datasample(
         self,
@@ -77,8 +109,7 @@ class MultiTaskVisualizer(Visualizer):
         if show:
             self.show(panel, win_name=name, wait_time=wait_time)
         if out_file:
-            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(panel).save(out_file)
+            write_picture(out_file, panel)
         else:
             self.add_image(name, panel, step)
 

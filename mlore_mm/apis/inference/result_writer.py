@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from mlore_mm.apis.inference.save_predictions import save_predictions
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskResult, TaskSet
+from mlore_mm.utils.whole_files import write_picture, write_whole
 from mlore_mm.version import __version__
 from mlore_mm.visualization import draw_tasks
 from mlore_mm.visualization.panels import MAX_SIDE
@@ -125,12 +125,9 @@ class ResultWriter:
     def close(self) -> Path:
         """Write the index; its path."""
         path = self.out_dir / 'index.json'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.index, indent=1, default=str) + '\n', encoding='utf-8')
+        write_whole(path, json.dumps(self.index, indent=1, default=str) + '\n', lasting=False)
         return path
 
     def _save(self, name: str, picture: np.ndarray) -> str:
-        path = self.out_dir / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        write_picture(self.out_dir / name, picture)
         return name

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import cv2
-import numpy as np
 from mmengine.hooks import Hook
 
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.whole_files import write_array, write_whole
 
 
 def save_predictions(sample: MultiTaskDataSample, tasks: TaskSet, out_dir: str | Path, name: str) -> dict[str, Path]:
@@ -24,6 +24,9 @@ def save_predictions(sample: MultiTaskDataSample, tasks: TaskSet, out_dir: str |
 
     Returns:
         The file of each task.
+
+    Raises:
+        ValueError: The disk is full or cannot be written to; nothing half-written is left.
     """
     files = {}
     for task_name, task in tasks.items():
@@ -31,11 +34,10 @@ def save_predictions(sample: MultiTaskDataSample, tasks: TaskSet, out_dir: str |
             continue
         values, suffix = task.to_file(sample.pred.get(task_name).detach().cpu().float().numpy())
         files[task_name] = path = Path(out_dir) / task_name / f'{name}{suffix}'
-        path.parent.mkdir(parents=True, exist_ok=True)
         if suffix == '.npy':
-            np.save(path, values)
-        elif not cv2.imwrite(str(path), values):
-            raise ValueError(f'Could not write {path}: is the disk full or the folder read-only?')
+            write_array(path, values)
+        else:
+            write_whole(path, cv2.imencode(suffix, values)[1].tobytes(), lasting=False)
     return files
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mlore_mm.apis.training.overrides import OverrideAction, apply_overrides
+from mlore_mm.utils.whole_files import explain_disk
 
 TRACEBACK_SWITCH = 'MLORE_MM_TRACEBACK'
 
@@ -86,8 +87,9 @@ def user_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
-        if os.environ.get(TRACEBACK_SWITCH):
+    except (ValueError, OSError) as error:
+        told = _message(error) if isinstance(error, (ValueError, FileNotFoundError)) else explain_disk(error)
+        if told is None or os.environ.get(TRACEBACK_SWITCH):
             raise
-        print(f'\nerror: {_message(error)}\n({TRACEBACK_SWITCH}=1 shows where it was raised)', file=sys.stderr)
+        print(f'\nerror: {told}\n({TRACEBACK_SWITCH}=1 shows where it was raised)', file=sys.stderr)
         sys.exit(1)

@@ -31,7 +31,7 @@ def find_damage(path: str | Path) -> str | None:
 
 def has_checkpoint(work_dir: str | Path) -> bool:
     """Whether training in this folder has saved anything to go on from, whole or not."""
-    return (Path(work_dir) / LAST).is_file() or bool(_by_step(Path(work_dir)))
+    return (Path(work_dir) / LAST).is_file() or bool(steps_in(Path(work_dir)))
 
 
 def newest_whole_checkpoint(work_dir: str | Path) -> tuple[str | None, list[str]]:
@@ -64,16 +64,17 @@ def _candidates(work_dir: Path) -> list[Path]:
     last = work_dir / LAST
     named = Path(last.read_text(errors='replace').strip()) if last.is_file() else None
     if named is None or not named.name:
-        return _by_step(work_dir)
+        return steps_in(work_dir)
     beside = work_dir / named.name  # where the folder was moved
     named = beside if not named.is_file() and beside.is_file() else named
     step = _step(named)
-    older = [path for path in _by_step(named.parent) if step is None or _step(path) < step]
+    older = [path for path in steps_in(named.parent) if step is None or _step(path) < step]
     return [named, *older]
 
 
-def _by_step(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob('*.pth') if path.is_file() and _STEP.fullmatch(path.name)]
+def steps_in(folder: str | Path) -> list[Path]:
+    """Checkpoints in a folder that are named by their step, the latest first."""
+    found = [path for path in Path(folder).glob('*.pth') if path.is_file() and _STEP.fullmatch(path.name)]
     return sorted(found, key=_step, reverse=True)
 
 

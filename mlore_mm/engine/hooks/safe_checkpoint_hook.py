@@ -154,7 +154,7 @@ class SafeCheckpointHook(CheckpointHook):
         )
         self.saved_step = step
         if is_main_process():
-            write_whole(Path(runner.work_dir) / LAST, self.last_ckpt)
+            self._note(runner, LAST, self.last_ckpt)
             self._remove(superseded)
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
@@ -201,4 +201,12 @@ class SafeCheckpointHook(CheckpointHook):
             return
         super().after_val_epoch(runner, metrics)
         if is_main_process():
-            write_whole(self._validated_file(runner), str(runner.iter))
+            self._note(runner, _VALIDATED, str(runner.iter))
+
+    @staticmethod
+    def _note(runner, name: str, text: str) -> None:
+        """A line into the work folder. Where that has no room, the checkpoint itself is safe, and is what counts."""
+        try:
+            write_whole(Path(runner.work_dir) / name, text)
+        except ValueError as error:
+            runner.logger.warning(str(error))
