@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlore_mm.registry import MODELS
+
 
 class LevelFusion(nn.Module):
     """Levels brought to the finest grid (bilinear) and concatenated, Conv1x1, BN, ReLU: C is the sum of the widths.
@@ -30,8 +32,9 @@ class LevelFusion(nn.Module):
         return self.norm(self.conv(x)).relu()
 
 
+@MODELS.register_module()
 class LevelFusionHead(nn.Module):
-    """:class:`LevelFusion` and Conv1x1 to the outputs of a task.
+    """:class:`LevelFusion` and Conv1x1 to the outputs of a task; in ``PerTaskHead`` the baseline on HRNet.
 
     Args:
         in_channels: Widths of the levels, fine to coarse.

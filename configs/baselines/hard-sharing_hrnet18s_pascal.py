@@ -1,0 +1,15 @@
+_base_ = [
+    '../_base_/models/hrnet18s.py',
+    '../_base_/datasets/pascal_context_family_a.py',
+    '../_base_/schedules/adam_family_a.py',
+    '../_base_/default_runtime.py',
+]
+max_iters = 62400
+model = dict(
+    decode_head=dict(
+        type='PerTaskHead',
+        in_channels=[18, 36, 72, 144],
+        head=dict(type='LevelFusionHead', in_channels=[18, 36, 72, 144]),
+    ),
+    criterion=dict(type='MultiTaskCriterion'),
+)

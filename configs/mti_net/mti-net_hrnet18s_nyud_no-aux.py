@@ -1,0 +1,3 @@
+_base_ = './mti-net_hrnet18s_nyud.py'
+task_names = ['semseg', 'depth']
+aux_tasks = []
