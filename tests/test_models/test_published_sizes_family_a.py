@@ -23,7 +23,11 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize('name', PUBLISHED)
+FAST = ('pad_net/pad-net_hrnet18s_nyud', 'mti_net/mti-net_hrnet18s_nyud')
+CASES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED]
+
+
+@pytest.mark.parametrize('name', CASES)
 def test_published_numbers(name):
     cfg = bind_tasks(Config.fromfile(REPO / 'configs' / f'{name}.py'))
     model = build_for_counting(cfg)
@@ -37,6 +41,7 @@ def test_published_numbers(name):
     assert macs['total'] / 1e9 == pytest.approx(gmac, abs=0.006)
 
 
+@pytest.mark.slow
 def test_a_task_alone_spares_its_messages_and_heads():
     """Of PAD-Net's 169 GMAC half, of MTI-Net's 23 a twentieth: what is propagated is shared by all tasks."""
     for name, share in (('pad_net/pad-net_hrnet18s_nyud', 0.57), ('mti_net/mti-net_hrnet18s_nyud', 0.89)):
