@@ -7,6 +7,7 @@ decoder says about damage is an error, and anything that does not decode is a ``
 
 import io
 import os
+import warnings
 
 import cv2
 import numpy as np
@@ -14,17 +15,21 @@ from PIL import Image
 
 from mlore_mm.utils.decoder_messages import call_and_listen
 from mlore_mm.utils.file_bytes import JPEG_START, MAX_PIXELS, PNG_SIGNATURE, read_picture
+from mlore_mm.utils.photo_pixels import PhotoError, picture_to_bgr
 from mlore_mm.utils.png_files import check_chunks, read_png
 
-__all__ = ['MAX_PIXELS', 'read_image', 'read_png']
+__all__ = ['MAX_PIXELS', 'decode_image', 'read_image', 'read_png']
+_said: set[str] = set()  # what was warned about in this process
+_ORIENTATION = 0x0112  # EXIF
 _PNG_END = b'IEND\xaeB`\x82'
 _JPEG_END = b'\xff\xd9'
 
 
 def read_image(path: str, strict: bool = True) -> np.ndarray:
-    """A photo as (H, W, 3) uint8 in BGR order.
+    """A photo as (H, W, 3) uint8 in BGR order, by the rule of :mod:`mlore_mm.utils.photo_pixels`.
 
-    The pixels come as they are stored: an EXIF rotation is not applied, because labels are stored for these pixels.
+    The pixels come as they are stored: an EXIF rotation is not applied, because labels are stored for these pixels. The
+    first photo with such a tag is warned about.
 
     Args:
         strict: What the decoder reports as corrupt is an error. False takes what it makes of such a file, grey areas
@@ -33,7 +38,34 @@ def read_image(path: str, strict: bool = True) -> np.ndarray:
     Raises:
         ValueError: The file is missing, truncated, damaged, no regular file or not an image, or claims to be huge.
     """
-    return _decode(read_picture(path), path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, strict)
+    return decode_image(read_picture(path), path, strict)
+
+
+def decode_image(data: bytes, path: str, strict: bool = True) -> np.ndarray:
+    """As :func:`read_image`, of a file's bytes; ``path`` is what messages call it."""
+    image = _decode(data, path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, strict)
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.getexif().get(_ORIENTATION, 1) != 1:
+                _warn_of_orientation(path)
+            if picture.has_transparency_data or picture.mode == 'CMYK':  # OpenCV would drop and convert otherwise
+                return picture_to_bgr(picture, path, upright=False)
+    except PhotoError:
+        raise
+    except Exception:  # a format, or damage in a header field, that matters to Pillow only
+        return image
+    return image
+
+
+def _warn_of_orientation(path: str) -> None:
+    if 'orientation' in _said:
+        return
+    _said.add('orientation')
+    warnings.warn(
+        f'{path} has an EXIF tag that asks to be turned. Photos of data sets are not turned, since labels are stored '
+        f'for the pixels as they lie in the file; others of this set may have such a tag too.',
+        stacklevel=3,
+    )
 
 
 def _decode(data: bytes, path: str, flags: int, strict: bool) -> np.ndarray:

@@ -14,7 +14,7 @@ from mlore_mm.registry import MODELS
 
 @MODELS.register_module()
 class MultiTaskDataPreprocessor(BaseDataPreprocessor):
-    """Stacks uint8 images to a normalised float batch (B, 3, H, W).
+    """Stacks images, uint8 or float, to a normalised float batch (B, C, H, W), C being 3 for photos.
 
     Images travel as bytes and are normalised on the device. Pixels that the pipeline padded (``padding`` of the data
     sample) are 0 after normalisation, as in the published pipeline. Images of a batch that differ in size are padded
@@ -23,9 +23,9 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
     made at that size (see :func:`size_groups`). In training the network sees the padding, which is logged once.
 
     Args:
-        mean: Per channel of the network's input (RGB after ``bgr_to_rgb``), 0-255.
+        mean: Per channel of the network's input (RGB after ``bgr_to_rgb``, then what else there is), 0-255.
         std: Likewise.
-        bgr_to_rgb: The pipeline's images are BGR, as OpenCV reads them.
+        bgr_to_rgb: The pipeline's images are BGR, as OpenCV reads them; further channels stay where they are.
         size_divisor: The batch's height and width are padded to multiples of it.
         non_blocking: Copy to the device without waiting.
     """
@@ -39,12 +39,12 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking)
-        if len(mean) != 3 or len(std) != 3:
+        if len(mean) != len(std) or not len(mean):
             raise ValueError(f'mean and std need one number per channel, but got {mean} and {std}.')
         self.bgr_to_rgb, self.size_divisor = bgr_to_rgb, size_divisor
         self._said_padding = False
-        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.register_buffer('mean', torch.tensor(mean).float().view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).float().view(-1, 1, 1), persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """``dict(inputs=list or batch of (3, H, W), data_samples=...)`` to the same with a batch of float images."""
@@ -78,8 +78,13 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         )
 
     def _normalise(self, image: Tensor) -> Tensor:
-        if self.bgr_to_rgb:
-            image = image.flip(0)
+        if len(image) != len(self.mean):
+            raise ValueError(
+                f'An image has {len(image)} channels, but mean and std of the data preprocessor have {len(self.mean)} '
+                f'numbers. Set `channels` of LoadMultiTaskImage, `mean`, `std` and `in_channels` of the encoder alike.'
+            )
+        if self.bgr_to_rgb and len(image) >= 3:
+            image = torch.cat([image[:3].flip(0), image[3:]]) if len(image) > 3 else image.flip(0)
         return (image.float() - self.mean) / self.std
 
 

@@ -13,6 +13,7 @@ from mlore_mm.apis.inference.model_index import find_model, list_models
 from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline, training_size
 from mlore_mm.apis.inference.result_writer import OUTPUTS, ImageResult, ResultWriter
 from mlore_mm.apis.inference.sources import PhotoSource
+from mlore_mm.datasets.channel_images import first_three
 from mlore_mm.registry import INFERENCERS
 from mlore_mm.tasks import TaskSet, check_task_names
 from mlore_mm.utils.progress import ProgressLine
@@ -125,7 +126,7 @@ class MultiTaskInferencer:
         try:
             for batch in same_size_batches(self._read(source, writer, on_error), batch_size):
                 for item, sample in zip(batch, predict_batch(self.model, batch, tasks.names, self.amp), strict=True):
-                    photo, image = item['photo'], item['image'][..., ::-1].copy()
+                    photo, image = item['photo'], first_three(item['image'])[..., ::-1].copy()
                     result = ImageResult(photo.name, photo.label, image, sample.cpu(), tasks)
                     _warn_not_finite(result)
                     if writer:
@@ -142,7 +143,7 @@ class MultiTaskInferencer:
         """What the pipeline packs of each photo, with the photo and its pixels."""
         for photo in source:
             try:
-                image = photo.read()
+                image = photo.read(len(self.model.data_preprocessor.mean))
                 item = dict(self.pipeline(image, photo.label), photo=photo, image=image)
             except ValueError as error:
                 if on_error == 'raise':

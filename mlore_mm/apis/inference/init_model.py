@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline
-from mlore_mm.apis.inference.photos import read_photo
+from mlore_mm.apis.inference.photos import read_input
 from mlore_mm.apis.training.config import load_config
 from mlore_mm.apis.training.overrides import apply_overrides
 from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_meta, fill_model, read_checkpoint
@@ -91,7 +91,8 @@ def inference_model(
     """
     pictures = img if isinstance(img, (list, tuple)) else [img]
     pipeline = PhotoPipeline(model.cfg, model.tasks)
-    packed = (pipeline(read_photo(x), _name(x, i)) for i, x in enumerate(pictures))
+    channels = len(model.data_preprocessor.mean)
+    packed = (pipeline(read_input(x, channels=channels), _name(x, i)) for i, x in enumerate(pictures))
     samples = [sample for batch in same_size_batches(packed, 4) for sample in predict_batch(model, batch, tasks)]
     return samples if isinstance(img, (list, tuple)) else samples[0]
 

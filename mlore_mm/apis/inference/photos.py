@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.fileio import get
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from mlore_mm.datasets.channel_images import read_channels
+from mlore_mm.utils.photo_pixels import PhotoError, array_to_bgr, picture_to_bgr
 
 PHOTO_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm', '.pgm', '.jp2')
-_SIXTEEN_BITS = ('I', 'I;16', 'I;16L', 'I;16B', 'I;16N')
-
-
-class PhotoError(ValueError):
-    """A picture that cannot be used; the message names it, what was found, and what to do."""
+__all__ = ['PHOTO_SUFFIXES', 'PhotoError', 'read_input', 'read_photo']
 
 
 def read_photo(
@@ -24,9 +23,9 @@ def read_photo(
 ) -> np.ndarray:
     """A picture as (H, W, 3) uint8 in BGR order, upright.
 
-    Unlike the pictures of a data set, which have to agree with their labels, a photo is turned by its EXIF tag. Grey
-    and palette pictures become colour, transparent ones are laid on white, CMYK is converted, 16 bits a channel are
-    cut to the upper 8, and of an animation the first frame is taken.
+    The rule is that of data sets (:func:`mlore_mm.datasets.image_io.read_image`), with one difference: the pictures of
+    a data set have to agree with their labels, a photo is turned by its EXIF tag. Of an animation the first frame is
+    taken.
 
     Args:
         source: A file, a URL, the bytes of a file, an array, or a Pillow image. Arrays are (H, W), (H, W, 3) BGR or
@@ -38,15 +37,15 @@ def read_photo(
         PhotoError: It is not there, is damaged or not a picture, or has values without a meaning as a photo.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(source, name or 'an array')
+        return array_to_bgr(source, name or 'an array')
     name = str(name or (source if isinstance(source, (str, Path)) else 'a picture'))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('error', Image.DecompressionBombWarning)
             if isinstance(source, Image.Image):
-                return _to_bgr(source, name)
+                return picture_to_bgr(source, name)
             with Image.open(io.BytesIO(_bytes_of(source, name)), formats=formats) as image:
-                return _to_bgr(image, name)
+                return picture_to_bgr(image, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError(f'{name} is too large: {error} Make it smaller first.') from error
     except UnidentifiedImageError as error:
@@ -56,6 +55,21 @@ def read_photo(
         if isinstance(error, PhotoError):
             raise
         raise PhotoError(f'{name} cannot be decoded: {error}. It is truncated or damaged.') from error
+
+
+def read_input(source, name: str | None = None, channels: int = 3) -> np.ndarray:
+    """What a network of so many input channels takes, (H, W, channels): a photo, or by :func:`read_channels`.
+
+    Raises:
+        ValueError: As both do; an array of another number of channels.
+    """
+    if channels == 3:
+        return read_photo(source, name)
+    if not isinstance(source, np.ndarray):
+        return read_channels(str(source), channels)
+    if source.ndim != 3 or source.shape[2] != channels:
+        raise PhotoError(f'{name or "An array"} has the shape {source.shape}, expected (H, W, {channels}).')
+    return source
 
 
 def _bytes_of(source: str | Path | bytes, name: str) -> bytes:
@@ -74,42 +88,3 @@ def _bytes_of(source: str | Path | bytes, name: str) -> bytes:
     if not data:
         raise PhotoError(f'{name} is empty (0 bytes).')
     return data
-
-
-def _to_bgr(image: Image.Image, name: str) -> np.ndarray:
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode in _SIXTEEN_BITS:
-        return _from_array(_sixteen_bits(image, name), name)
-    if image.mode == 'F':
-        raise PhotoError(f'{name} holds floating-point numbers, not a photo. Save it with 8 or 16 bits a channel.')
-    if image.has_transparency_data:
-        rgba = image.convert('RGBA')
-        image = Image.alpha_composite(Image.new('RGBA', rgba.size, 'white'), rgba)
-    return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
-
-
-def _sixteen_bits(image: Image.Image, name: str) -> np.ndarray:
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 65535:
-        raise PhotoError(f'{name} holds numbers from {values.min()} to {values.max()}, but a photo has 8 or 16 bits.')
-    return values.astype(np.uint16)
-
-
-def _from_array(array: np.ndarray, name: str) -> np.ndarray:
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PhotoError(
-            f'{name} has the shape {array.shape}, expected (H, W), (H, W, 3) in BGR order or (H, W, 4) in BGRA order.'
-        )
-    if array.dtype not in (np.uint8, np.uint16):
-        raise PhotoError(f'{name} holds {array.dtype} numbers, expected uint8 (0..255) or uint16 (0..65535).')
-    if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
-    if array.ndim == 2:
-        return np.repeat(array[..., None], 3, axis=2)
-    if array.shape[2] == 4:
-        alpha = array[..., 3:].astype(np.float32) / 255
-        array = (array[..., :3] * alpha + 255 * (1 - alpha) + 0.5).astype(np.uint8)
-    return np.ascontiguousarray(array)

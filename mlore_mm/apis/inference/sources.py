@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mlore_mm.apis.inference.photos import PHOTO_SUFFIXES, PhotoError, read_photo
+from mlore_mm.apis.inference.photos import PHOTO_SUFFIXES, PhotoError, read_input
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv')
 _WILD = set('*?[')
@@ -22,7 +22,7 @@ class Photo:
 
     Args:
         name: Stem of the files that are written for it; no two pictures of a run share one.
-        source: What :func:`read_photo` takes.
+        source: What :func:`read_input` takes.
         label: What messages and the index call it.
     """
 
@@ -30,9 +30,9 @@ class Photo:
     source: object
     label: str
 
-    def read(self) -> np.ndarray:
-        """(H, W, 3) uint8 BGR."""
-        return read_photo(self.source, self.label)
+    def read(self, channels: int = 3) -> np.ndarray:
+        """(H, W, 3) uint8 BGR; or with more channels, see :func:`read_input`."""
+        return read_input(self.source, self.label, channels)
 
 
 class PhotoSource:

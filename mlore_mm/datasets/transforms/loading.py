@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mlore_mm.datasets.channel_images import read_channels
 from mlore_mm.datasets.image_io import read_image
 from mlore_mm.datasets.label_readers import LabelReader
 from mlore_mm.datasets.label_readers.no_label import fill
@@ -21,13 +22,20 @@ class LoadMultiTaskImage(BaseTransform):
 
     Args:
         strict: What the decoder reports as corrupt is an error, see :func:`read_image`.
+        channels: Another number than 3 reads arrays, TIFF and PNG files of so many channels, see
+            :func:`read_channels`; ``in_channels`` of the encoder and ``mean`` and ``std`` of the data preprocessor have
+            to agree.
     """
 
-    def __init__(self, strict: bool = True) -> None:
-        self.strict = strict
+    def __init__(self, strict: bool = True, channels: int = 3) -> None:
+        self.strict, self.channels = strict, channels
 
     def transform(self, results: dict) -> dict:
-        image = read_image(results['img_path'], self.strict)
+        path = results['img_path']
+        if self.channels != 3 or str(path).lower().endswith('.npy'):
+            image = read_channels(path, self.channels)
+        else:
+            image = read_image(path, self.strict)
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results

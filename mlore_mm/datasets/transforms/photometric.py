@@ -34,7 +34,9 @@ class PhotoMetricDistortion(BaseTransform):
         self.contrast_range, self.saturation_range = tuple(contrast_range), tuple(saturation_range)
 
     def transform(self, results: dict) -> dict:
-        image = results['img'].astype(np.uint8, copy=False)
+        # Colours are the first three channels; what else an image has stays as it is.
+        others = results['img'][..., 3:]
+        image = np.ascontiguousarray(results['img'][..., :3]).astype(np.uint8, copy=False)
         if _coin():
             image = cv2.LUT(image, _linear(shift=_uniform(-self.brightness_delta, self.brightness_delta)))
         contrast_first = _coin()
@@ -47,7 +49,7 @@ class PhotoMetricDistortion(BaseTransform):
             image = _change_hsv(image, 0, ((_LEVELS + shift) % 180).astype(np.uint8))
         if not contrast_first:
             image = self._contrast(image)
-        results['img'] = image
+        results['img'] = np.concatenate([image, others.astype(np.uint8, copy=False)], -1) if others.size else image
         return results
 
     def _contrast(self, image: np.ndarray) -> np.ndarray:

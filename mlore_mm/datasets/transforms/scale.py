@@ -97,7 +97,7 @@ def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtyp
     image, tasks = results['img'], results['tasks']
     height, width = image.shape[:2]
     resized = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-    results['img'] = resized.astype(image_dtype, copy=False)
+    results['img'] = resized.astype(image.dtype if image.dtype.kind == 'f' else image_dtype, copy=False)
     for name, target in results.get('targets', {}).items():
         results['targets'][name] = _resize_target(target, tasks[name], size, scale)
     before = results.get('scale_factor', (1.0, 1.0))

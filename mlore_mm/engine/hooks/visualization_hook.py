@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-import mmcv
+import numpy as np
 from mmengine.fileio import get
 from mmengine.hooks import Hook
 from mmengine.visualization import Visualizer
 
+from mlore_mm.datasets.channel_images import picture_of
+from mlore_mm.datasets.image_io import decode_image
 from mlore_mm.registry import HOOKS
 from mlore_mm.structures import MultiTaskDataSample
 
@@ -67,7 +69,12 @@ class MultiTaskVisualizationHook(Hook):
     def _add(
         self, visualizer: Visualizer, name: str, sample: MultiTaskDataSample, step: int, out_file: Path | None = None
     ) -> None:
-        image = mmcv.imfrombytes(get(sample.img_path, backend_args=self.backend_args), channel_order='rgb')
+        # By the readers of data sets, so that the panel shows what the network saw.
+        if Path(sample.img_path).is_file():
+            image = picture_of(sample.img_path)
+        else:
+            image = decode_image(get(sample.img_path, backend_args=self.backend_args), sample.img_path, strict=False)
+        image = np.ascontiguousarray(image[..., ::-1])
         visualizer.add_datasample(
             name,
             image,

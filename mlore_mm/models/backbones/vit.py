@@ -43,6 +43,7 @@ class PlainViT(BaseModule):
         with_cls_token: A class token takes part in all blocks, as in InvPT; it is no part of the output.
         with_cp: Activation checkpointing of the blocks: less memory, a second forward pass in training.
         init_cfg: As in mmengine.
+        in_channels: Channels of the image; weights of another number do not load.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class PlainViT(BaseModule):
         with_cls_token: bool = False,
         with_cp: bool = False,
         init_cfg: dict | None = None,
+        in_channels: int = 3,
     ) -> None:
         super().__init__(init_cfg)
         self.embed_dims, depth, heads = _architecture(arch)
@@ -68,7 +70,7 @@ class PlainViT(BaseModule):
         indices = [depth * (i + 1) // 4 - 1 for i in range(4)] if out_indices is None else out_indices
         self.out_indices = [i % depth for i in indices]
 
-        self.patch_embed = PatchEmbed(self.embed_dims, patch_size)
+        self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], self.embed_dims))
         rates = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
@@ -121,9 +123,9 @@ class PlainViT(BaseModule):
 class PatchEmbed(nn.Module):
     """Non-overlapping patches through one linear map: (B, 3, H, W) to (B, C, H/p, W/p)."""
 
-    def __init__(self, embed_dims: int, patch_size: int) -> None:
+    def __init__(self, embed_dims: int, patch_size: int, in_channels: int = 3) -> None:
         super().__init__()
-        self.projection = nn.Conv2d(3, embed_dims, patch_size, patch_size)
+        self.projection = nn.Conv2d(in_channels, embed_dims, patch_size, patch_size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.projection(x)
