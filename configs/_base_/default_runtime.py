@@ -16,6 +16,7 @@ default_hooks = dict(
     # save_best: a headline such as 'semseg/mIoU', 'delta_m', or 'auto' for the headline of the first task.
     checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=2, save_best='auto'),
     nonfinite=dict(type='NonFiniteHook', action='raise'),  # or 'skip'
+    labels=dict(type='LabelCheckHook', samples=16),  # looks at some labels before training; 0 does not
     preemption=dict(type='PreemptionHook'),  # SIGTERM saves and ends
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='MultiTaskVisualizationHook', draw=False, interval=50),

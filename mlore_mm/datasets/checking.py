@@ -11,7 +11,8 @@ from mlore_mm.datasets.multi_task_dataset import MultiTaskDataset
 from mlore_mm.datasets.nyud_v2 import NYUDv2Dataset
 from mlore_mm.datasets.pascal_context import PASCALContextDataset
 from mlore_mm.datasets.sample_list import read_split, require_folder
-from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label, read_label
+from mlore_mm.datasets.survey import TaskSurvey, survey_label
+from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage
 from mlore_mm.registry import LABEL_READERS
 from mlore_mm.tasks import TaskSet
 
@@ -100,8 +101,16 @@ def check_splits(
 
 def check_samples(root: str, archive: Archive, ids: Sequence[str], workers: int = 2) -> Iterator[list[str]]:
     """The problems of each sample, in the order of ``ids``; one message per file."""
+    for problems, _ in inspect_samples(root, archive, ids, workers):
+        yield problems
+
+
+def inspect_samples(
+    root: str, archive: Archive, ids: Sequence[str], workers: int = 2
+) -> Iterator[tuple[list[str], dict[str, TaskSurvey]]]:
+    """For each sample its problems, and what its labels hold, by task; in the order of ``ids``."""
     require_folder(root, 'The root', 'Give the folder of the extracted archive.')
-    work = partial(check_sample, root, archive)
+    work = partial(inspect_sample, root, archive)
     if workers < 2:
         yield from map(work, ids)
         return
@@ -111,12 +120,17 @@ def check_samples(root: str, archive: Archive, ids: Sequence[str], workers: int 
 
 def check_sample(root: str, archive: Archive, sample_id: str) -> list[str]:
     """Read the image and every label, baked ones included; what is wrong with each."""
+    return inspect_sample(root, archive, sample_id)[0]
+
+
+def inspect_sample(root: str, archive: Archive, sample_id: str) -> tuple[list[str], dict[str, TaskSurvey]]:
+    """What is wrong with each file of a sample, and what the labels hold that training would take."""
     image = os.path.join(root, archive.dataset.IMG_DIR, sample_id + archive.dataset.IMG_SUFFIX)
     try:
         size = LoadMultiTaskImage()(dict(img_path=image))['ori_shape']
     except ValueError as error:
-        return [str(error)]  # nothing to compare the labels with
-    problems = []
+        return [str(error)], {}  # nothing to compare the labels with
+    problems, surveys = [], {}
     for name, readers in archive.readers().items():
         present = [reader for reader in readers if all(map(os.path.exists, reader.paths(root, sample_id)))]
         if not present:
@@ -124,10 +138,8 @@ def check_sample(root: str, archive: Archive, sample_id: str) -> list[str]:
             problems.append(f"No label of task '{name}': expected {wanted}.")
         for reader in present:
             try:
-                paths = reader.paths(root, sample_id)
-                label = read_label(reader, paths)
-                if label is not None:
-                    check_label(label, archive.tasks[name], size, paths[0], image)
+                survey = survey_label(archive.tasks[name], reader, reader.paths(root, sample_id), size, image)
+                surveys.setdefault(name, survey)
             except ValueError as error:
                 problems.append(str(error))
-    return problems
+    return problems, surveys

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mlore_mm.datasets.multi_task_dataset import MultiTaskDataset
+from mlore_mm.datasets.survey import TaskSurvey, merge_surveys, survey_label
 from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label, read_label
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import bind_tasks, leaf_datasets
@@ -24,6 +26,21 @@ def open_datasets(cfg: Config, split: str) -> list[MultiTaskDataset]:
         raise ValueError(f'The config {cfg.filename or ""} has no {split}_dataloader.')
     init_default_scope(cfg.get('default_scope', 'mlore_mm'))
     return [_open(config) for config in leaf_datasets(loader)]
+
+
+def open_datasets_one_by_one(cfg: Config, split: str) -> tuple[list[MultiTaskDataset], list[str]]:
+    """Those that can be opened, and what is wrong with each of the others: one bad list does not hide the next."""
+    loader = bind_tasks(cfg).get(f'{split}_dataloader')
+    if not loader:
+        return [], [f'The config {cfg.filename or ""} has no {split}_dataloader.']
+    init_default_scope(cfg.get('default_scope', 'mlore_mm'))
+    datasets, problems = [], []
+    for config in leaf_datasets(loader):
+        try:
+            datasets.append(_open(config))
+        except ValueError as error:
+            problems.append(str(error))
+    return datasets, problems
 
 
 def _open(config: dict) -> MultiTaskDataset:
@@ -46,36 +63,41 @@ def check_dataset(dataset: MultiTaskDataset, workers: int = 2) -> Iterator[list[
 
     A missing label is a problem where the config says ``missing_labels='raise'``.
     """
-    yield from DataLoader(_Problems(dataset), batch_size=None, num_workers=min(workers, len(dataset)))
+    for problems, _ in inspect_dataset(dataset, workers):
+        yield problems
 
 
-class _Problems(Dataset):
+def inspect_dataset(dataset: MultiTaskDataset, workers: int = 2) -> Iterator[tuple[list[str], dict[str, TaskSurvey]]]:
+    """For each sample in order its problems, and what its labels hold, by task."""
+    yield from DataLoader(_Samples(dataset), batch_size=None, num_workers=min(workers, len(dataset)))
+
+
+class _Samples(Dataset):
     def __init__(self, dataset: MultiTaskDataset) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> list[str]:
+    def __getitem__(self, index: int) -> tuple[list[str], dict[str, TaskSurvey]]:
         try:
             info = self.dataset.get_data_info(index)
             image = os.fspath(info['img_path'])
             size = LoadMultiTaskImage()(dict(img_path=image))['ori_shape']
         except ValueError as error:
-            return [str(error)]  # nothing to compare the labels with
-        problems = []
+            return [str(error)], {}  # nothing to compare the labels with
+        problems, surveys = [], {}
         for name, task in self.dataset.tasks.items():
             if info['label_files'][name] is None:
                 problems += self._missing(name, info['sample_id'])
+                surveys[name] = TaskSurvey(task)
+                surveys[name].missing = 1
                 continue
-            reader, paths = info['label_files'][name]
             try:
-                label = read_label(reader, paths)
-                if label is not None:
-                    check_label(label, task, size, paths[0], image)
+                surveys[name] = survey_label(task, *info['label_files'][name], size, image)
             except ValueError as error:
                 problems.append(str(error))
-        return problems
+        return problems, surveys
 
     def _missing(self, task: str, sample_id: str) -> list[str]:
         readers = self.dataset.readers[task]
@@ -83,3 +105,23 @@ class _Problems(Dataset):
             return []
         wanted = ' or '.join(' + '.join(reader.paths(self.dataset.data_root, sample_id)) for reader in readers)
         return [f"No label of task '{task}': expected {wanted}."]
+
+
+def survey_sample(dataset: MultiTaskDataset, samples: int = 16) -> dict[str, TaskSurvey]:
+    """What the labels of some samples hold, evenly over the data set; those that cannot be read are left out."""
+    surveys: dict[str, TaskSurvey] = {}
+    for index in sorted({int(i) for i in np.linspace(0, len(dataset) - 1, min(samples, len(dataset)))}):
+        info = dataset.get_data_info(index)
+        for name, task in dataset.tasks.items():
+            if info['label_files'][name] is None:
+                continue
+            reader, paths = info['label_files'][name]
+            try:
+                raw = read_label(reader, paths)
+                if raw is not None:
+                    survey = TaskSurvey(task)
+                    survey.add(check_label(raw, task, raw.shape[:2], paths[0], info['img_path']), raw, reader)
+                    merge_surveys(surveys, {name: survey})
+            except ValueError:  # training names the file when it gets there
+                continue
+    return surveys

@@ -41,7 +41,8 @@ class MultiTaskDataset(BaseDataset):
         ann_file: Split file with one sample id a line. Without one, every image in the folder is a sample.
         metainfo: ``metainfo['tasks']`` holds the task definitions, name to config. ``bind_tasks`` writes it.
         data_prefix: ``img`` is the folder of the images.
-        img_suffix: What follows the sample id in the name of an image; several to take the first that exists.
+        img_suffix: What follows the sample id in the name of an image; several, as ``('.jpg', '.png')``, to take the
+            first that exists.
         labels: Config of the label reader of each task; a list of them to take the first whose file exists; None for
             a task without labels. An entry without ``type`` changes options of this class's default entry.
         missing_labels: 'ignore' takes an image without a label file as unlabelled for that task; 'raise' does not.
@@ -81,7 +82,7 @@ class MultiTaskDataset(BaseDataset):
         self.tasks = TaskSet(metainfo['tasks'])
         self.img_suffixes = _as_tuple(img_suffix or self.IMG_SUFFIX)
         self.readers = {name: _build_readers(config) for name, config in self._label_configs(labels or {}).items()}
-        self._warn_of_unlabelled(labels or {})
+        self._warn_of_unlabelled(labels or {}, str(data_root))
         self.missing_labels, self.on_error = missing_labels, on_error
         self.num_skipped = 0
         super().__init__(
@@ -121,16 +122,37 @@ class MultiTaskDataset(BaseDataset):
         ids = self._read_ids(img_dir)
         folders = Folders()
         samples = [self._find(sample_id, img_dir, folders) for sample_id in ids]
+        self._check_case(samples, img_dir, folders)
         self._check_found(samples, img_dir)
         return samples
 
-    def _warn_of_unlabelled(self, labels: Mapping) -> None:
+    def _check_case(self, samples: list[dict], img_dir: str, folders: Folders) -> None:
+        """A file ``f3.PNG`` beside those that end in ``.png`` is there, and would be taken as missing."""
+        found = []
+        for sample in samples:
+            wanted = []
+            if sample['img_path'] is None:
+                wanted += [os.path.join(img_dir, sample['sample_id'] + suffix) for suffix in self.img_suffixes]
+            for task, index in sample['reader_index'].items():
+                if index is None:
+                    readers = self.readers[task]
+                    wanted += [path for reader in readers for path in reader.paths(self.data_root, sample['sample_id'])]
+            found += [other for path in wanted if not folders.has(path) and (other := folders.other_case(path))]
+        if found:
+            raise ValueError(
+                f'{len(found)} files of {type(self).__name__} differ from the names that are looked for in capital '
+                f'letters only, so they would count as missing: {name_some(found)}. Rename them, or name both endings: '
+                f"img_suffix=('.jpg', '.JPG') for images, a list of readers with one `suffix` each for labels."
+            )
+
+    def _warn_of_unlabelled(self, labels: Mapping, data_root: str) -> None:
         """An entry of None says that there are no labels; no entry at all is more often forgotten."""
         forgotten = [name for name in self.tasks if name not in labels and name not in self.LABELS]
         if forgotten:
             print_log(
-                f'No labels are configured for {", ".join(forgotten)}, so nothing is learned or scored there. Add an '
-                f'entry to `labels` of the data set, or leave the task out with `task_names`.',
+                f'No labels are configured for {", ".join(forgotten)}, so nothing is learned or scored there from '
+                f'{data_root}. Add an entry to `labels` of the data set. {forgotten[0]}=None says that it is meant, '
+                f'as in a part of a ConcatDataset; if no part has such labels, leave the task out with `task_names`.',
                 'current',
                 logging.WARNING,
             )

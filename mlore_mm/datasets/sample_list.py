@@ -12,9 +12,21 @@ class Folders:
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
+        self._lower: dict[str, dict[str, str]] = {}
 
     def has(self, path: str) -> bool:
         folder, name = os.path.split(path)
+        return name in self._list(folder)
+
+    def other_case(self, path: str) -> str | None:
+        """A file whose name differs from that of ``path`` in capital letters only."""
+        folder, name = os.path.split(path)
+        if folder not in self._lower:
+            self._lower[folder] = {found.lower(): found for found in self._list(folder)}
+        found = self._lower[folder].get(name.lower())
+        return None if found in (None, name) else os.path.join(folder, found)
+
+    def _list(self, folder: str) -> frozenset[str]:
         if folder not in self._names:
             try:
                 self._names[folder] = frozenset(os.listdir(folder))
@@ -22,7 +34,7 @@ class Folders:
                 self._names[folder] = frozenset()
             except OSError as error:
                 raise ValueError(f'Cannot list the folder {folder}: {error.strerror or error}.') from error
-        return name in self._names[folder]
+        return self._names[folder]
 
 
 def require_folder(path: str, what: str, advice: str) -> None:
@@ -63,7 +75,7 @@ def list_folder(folder: str, suffixes: Sequence[str]) -> list[str]:
     Raises:
         ValueError: There is none, two files differ in their suffix only, or a folder cannot be listed.
     """
-    ids = []
+    ids, other_case = [], []
     for parent, children, names in os.walk(folder, onerror=_raise):
         children.sort()
         prefix = os.path.relpath(parent, folder)
@@ -71,6 +83,15 @@ def list_folder(folder: str, suffixes: Sequence[str]) -> list[str]:
             suffix = next((suffix for suffix in suffixes if name.endswith(suffix)), None)
             if suffix is not None:
                 ids.append(os.path.normpath(os.path.join(prefix, name[: len(name) - len(suffix)])).replace(os.sep, '/'))
+            elif name.lower().endswith(tuple(suffix.lower() for suffix in suffixes)):
+                other_case.append(os.path.normpath(os.path.join(prefix, name)))
+    if other_case:
+        endings = sorted({os.path.splitext(name)[1] for name in other_case})
+        raise ValueError(
+            f'The folder {folder} has files whose ending differs from {" or ".join(suffixes)} in capital letters only, '
+            f'so they would not be found: {name_some(sorted(other_case))}. Rename them, or name every ending: '
+            f'img_suffix={(*suffixes, *endings)}.'
+        )
     if not ids:
         raise ValueError(f'The folder {folder} has no file that ends with {" or ".join(suffixes)}.')
     doubled = [sample_id for sample_id, count in Counter(ids).items() if count > 1]

@@ -5,6 +5,7 @@ from .bind import bind_tasks, leaf_datasets
 from .boundary import Edge
 from .class_map import ClassMap, HumanParts, SemSeg
 from .inverse_depth import InverseDepth
+from .label_statistics import Finding, LabelStatistics
 from .normals import SurfaceNormals
 from .regression import DenseRegression, Depth
 from .results import ClassMapResult, DepthResult, NormalsResult, NumbersResult, ProbabilityResult, TaskResult
@@ -18,8 +19,10 @@ __all__ = [
     'Depth',
     'DepthResult',
     'Edge',
+    'Finding',
     'HumanParts',
     'InverseDepth',
+    'LabelStatistics',
     'NormalsResult',
     'NumbersResult',
     'ProbabilityResult',

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from mlore_mm.registry import METRICS
+from mlore_mm.tasks.label_statistics import LabelStatistics
+from mlore_mm.tasks.number_statistics import NumberStatistics
 from mlore_mm.tasks.results import NumbersResult, TaskResult
 
 NUMBERS_CURE = (
@@ -124,6 +126,10 @@ class Task:
     def check_values(self, target: np.ndarray) -> str | None:
         """Say what is wrong with a freshly loaded label, or None; cheap enough for every load."""
         return None
+
+    def statistics(self) -> LabelStatistics:
+        """An empty object that sums up labels of this task, and says what in them cannot be meant."""
+        return NumberStatistics(self)
 
     def empty_target(self, height: int, width: int) -> np.ndarray:
         """A label that says nothing, for an image without this task's label."""

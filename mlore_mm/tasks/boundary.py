@@ -10,6 +10,7 @@ from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.binary import check_two_class, foreground, probability
 from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
+from mlore_mm.tasks.label_statistics import MaskStatistics
 from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 
 
@@ -31,6 +32,9 @@ class Edge(Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_two_class(self)
+
+    def statistics(self) -> MaskStatistics:
+        return MaskStatistics(self, most=50)
 
     def check_values(self, target: np.ndarray) -> str | None:
         inside = ((target >= 0) & (target <= 1)) | (target == self.ignore_value)

@@ -11,6 +11,7 @@ from torch import Tensor
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.drawing import draw_ids, voc_palette
+from mlore_mm.tasks.label_statistics import ClassStatistics
 from mlore_mm.tasks.results import ClassMapResult, TaskResult
 
 UNLABELLED = 255  # what the readers of class ids write
@@ -56,6 +57,9 @@ class ClassMap(Task):
             if marker != self.ignore_value:
                 valid = valid & (target != marker).all(dim=-3, keepdim=True)
         return valid
+
+    def statistics(self) -> ClassStatistics:
+        return ClassStatistics(self)
 
     def check_values(self, target: np.ndarray) -> str | None:
         wrong = np.unique(target[(target >= self.out_channels) & ~np.isin(target, self.markers)])

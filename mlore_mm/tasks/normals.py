@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import NUMBERS_CURE, Task
+from mlore_mm.tasks.number_statistics import VectorStatistics
 from mlore_mm.tasks.results import NormalsResult, TaskResult
 
 
@@ -63,6 +64,9 @@ class SurfaceNormals(Task):
             return cv2.copyTo(np.asarray(target, dtype=np.float32), ~zero, marked)
         shift = cv2.merge([zero] * target.shape[-1])
         return cv2.addWeighted(target, 1, shift, self.ignore_value / 255, 0, dtype=cv2.CV_32F)
+
+    def statistics(self) -> VectorStatistics:
+        return VectorStatistics(self)
 
     def check_values(self, target: np.ndarray) -> str | None:
         if not target.size:

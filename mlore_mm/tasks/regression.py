@@ -88,6 +88,7 @@ class Depth(DenseRegression):
     values_unit: ClassVar[str] = 'm'
     error_unit: ClassVar[str] = 'm'
     result_type: ClassVar[type[TaskResult]] = DepthResult
+    plausible_median: ClassVar[tuple[float, float]] = (0.2, 70)  # metres; a data set beyond has another unit
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
 from mlore_mm.tasks.binary import check_two_class, foreground, probability
 from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
+from mlore_mm.tasks.label_statistics import MaskStatistics
 from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 
 
@@ -33,6 +34,9 @@ class Saliency(Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_two_class(self)
+
+    def statistics(self) -> MaskStatistics:
+        return MaskStatistics(self)
 
     def check_values(self, target: np.ndarray) -> str | None:
         wrong = np.unique(target[(target > 1) & (target != self.ignore_value)])

@@ -198,3 +198,18 @@ def test_a_loop_of_links_ends(tmp_path):
     (tmp_path / 'images/d.png').symlink_to('d.png')
     with pytest.raises(ValueError, match='Cannot read .*d.png: Too many levels of symbolic links'):
         build(tmp_path)[3]
+
+
+def test_files_that_differ_in_capital_letters_are_named_and_not_missing(tmp_path):
+    root = write_archive(tmp_path)
+    (root / 'labels/b.png').rename(root / 'labels/b.PNG')
+    with pytest.raises(ValueError, match=r'1 files of .* capital letters only.*labels/b.PNG. Rename them'):
+        build(root)
+    (root / 'labels/b.PNG').rename(root / 'labels/b.png')
+    (root / 'images/c.png').rename(root / 'images/c.PNG')
+    with pytest.raises(ValueError, match=r"c.PNG. Rename them, or name every ending: img_suffix=\('.png', '.PNG'\)"):
+        build(root)
+    (root / 'split.txt').write_text('a\nc\n')
+    with pytest.raises(ValueError, match='capital letters only.*images/c.PNG'):
+        build(root, ann_file='split.txt')
+    assert len(build(root, img_suffix=('.png', '.PNG'))) == 3

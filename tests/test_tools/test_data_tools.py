@@ -4,10 +4,11 @@ import runpy
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
 from tests.shared import REPO
-from tests.test_datasets.archives import LABELS, TASKS, write_archive
+from tests.test_datasets.archives import LABELS, TASKS, write_archive, write_image, write_npy
 
 
 def run(monkeypatch, tool, *args) -> int:
@@ -72,3 +73,66 @@ def test_the_data_of_a_config_is_checked(monkeypatch, capsys, tmp_path):
 def test_a_folder_needs_the_name_of_its_layout(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, 'check_dataset.py', tmp_path) == 2
     assert 'give its config' in capsys.readouterr().err
+
+
+@pytest.fixture
+def config(tmp_path):
+    write_archive(tmp_path / 'data', ids=[f'f{i}' for i in range(6)], size=(20, 24))
+    dataset = dict(type='MultiTaskDataset', data_root=str(tmp_path / 'data'), labels=LABELS, img_suffix='.png')
+    loader = dict(dataset=dataset)
+    path = tmp_path / 'mine.py'
+    path.write_text(f'tasks = {TASKS}\ntrain_dataloader = {loader}\nval_dataloader = {loader}\n')
+    return path
+
+
+def test_a_kind_of_problem_is_told_once_and_the_option_cures_it(monkeypatch, capsys, config):
+    for i in range(6):
+        write_image(config.parent / f'data/labels/f{i}.png', np.full((20, 24), 11 if i else 1, dtype=np.uint8))
+    options = (config, '--workers', 0, '--splits', 'train')
+    assert run(monkeypatch, 'check_dataset.py', *options, '--report', config.parent / 'r.txt') == 1
+    out = capsys.readouterr().out
+    assert out.count('class ids 0 to 4') == 1
+    assert 'and 4 more of this kind' in out
+    assert 'ignore=(11,)' in out
+    assert '5 problems.' in out
+    assert (config.parent / 'r.txt').read_text().count('class ids 0 to 4') == 5
+    cure = 'train_dataloader.dataset.labels.semseg.ignore=(11,)'
+    assert run(monkeypatch, 'check_dataset.py', *options, '--cfg-options', cure) == 0
+    assert '0 problems.' in capsys.readouterr().out
+
+
+def test_every_list_is_checked_although_one_is_bad(monkeypatch, capsys, config):
+    bad = 'train_dataloader.dataset.ann_file=none.txt'
+    assert run(monkeypatch, 'check_dataset.py', config, '--workers', 0, '--cfg-options', bad) == 1
+    out = capsys.readouterr().out
+    assert 'problem: Cannot read the split file' in out
+    assert '6 samples checked (train 0, val 6), 1 problems.' in out
+
+
+def test_what_labels_hold_stands_in_a_table_and_a_picture(monkeypatch, capsys, config):
+    for i in range(6):
+        pixels = np.full((20, 24, 3), (128, 128, 255), dtype=np.uint8)
+        pixels[:5] = 255
+        write_image(config.parent / f'data/normals/f{i}.png', pixels)
+    picture = config.parent / 'labels.png'
+    assert run(monkeypatch, 'check_dataset.py', config, '--workers', 0, '--picture', picture) == 0
+    out = capsys.readouterr().out
+    assert 'normals  6       75.0 %' in out
+    assert 'train: warning: normals: 25.0 % of the pixels hold (255, 255, 255)' in out
+    assert 'ignore=((255, 255, 255),)' in out
+    assert picture.stat().st_size > 1000
+
+
+def test_labels_that_cannot_be_right_end_with_an_error(monkeypatch, capsys, config):
+    for i in range(6):
+        write_npy(config.parent / f'data/depth/f{i}.npy', np.linspace(1000, 9000, 480).reshape(20, 24))
+    assert run(monkeypatch, 'check_dataset.py', config, '--workers', 0, '--splits', 'val') == 1
+    out = capsys.readouterr().out
+    assert 'val: error: depth: 100.0 % of the pixels are outside 0 to 80 m: another unit?' in out
+    assert '1000 and 0.001 for millimetres' in out
+
+
+def test_a_photo_that_is_turned_against_its_label_is_named(monkeypatch, capsys, config):
+    write_image(config.parent / 'data/images/f3.png', np.zeros((24, 20, 3), dtype=np.uint8))
+    assert run(monkeypatch, 'check_dataset.py', config, '--workers', 0, '--splits', 'val') == 1
+    assert 'One is turned against the other by a rotation' in capsys.readouterr().out

@@ -33,6 +33,15 @@ class LabelReader(ABC):
     def metric_path(self, root: str, sample_id: str) -> str:
         return os.path.join(root, self.metric_dir, sample_id + self.metric_suffix)
 
+    @property
+    def named(self) -> bool:
+        """Whether somebody said what means no label, so that finding it is no news."""
+        return True
+
+    def code(self, value) -> str:
+        """A value of the label as it stands in the file, as text for messages; a tuple is a vector."""
+        return str(value)
+
     @abstractmethod
     def read(self, *paths: str) -> np.ndarray | None:
         """The label, (H, W) or (H, W, C); None where the file says nothing about the image.

@@ -43,6 +43,7 @@ class ScaledReader(LabelReader):
         if bits not in (None, 8, 16) or not divisor:
             raise ValueError(f'ScaledReader takes bits 8 or 16 and a divisor, but got bits={bits}, divisor={divisor}.')
         self.divisor, self.bits, self.offset = np.float32(divisor), bits, np.float32(offset)
+        self._named = ignore is not None
         if ignore is None:
             ignore = () if divisor == LARGEST_CODE else (LARGEST_CODE,)
         self.no_label = NumbersWithoutLabel(ignore, limits)
@@ -59,9 +60,12 @@ class ScaledReader(LabelReader):
             )
         return self.no_label.mark(codes, (codes + self.offset) / self.divisor if self.offset else codes / self.divisor)
 
-    def largest_value(self) -> float:
-        """The label that the largest number of a file stands for; many writers cut what is larger."""
-        return float((2 ** (self.bits or 8) - 1 + self.offset) / self.divisor)
+    @property
+    def named(self) -> bool:
+        return self._named
+
+    def code(self, value) -> str:
+        return f'{float(value) * float(self.divisor) - float(self.offset):.0f}'
 
 
 # Colours that stand for no direction: as vectors they are 1.73 or 0.01 long. Files mark pixels without a label so.
@@ -83,7 +87,7 @@ class VectorReader(LabelReader):
 
     def __init__(self, *args, ignore: Sequence[Sequence[int]] | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.named = ignore is not None
+        self._named = ignore is not None
         colours = NO_DIRECTION if ignore is None else tuple(tuple(colour) for colour in ignore)
         if any(len(colour) != 3 or not all(0 <= value <= 255 for value in colour) for colour in colours):
             raise ValueError(f'`ignore` of VectorReader holds colours such as (255, 255, 255), but got {ignore}.')
@@ -101,6 +105,13 @@ class VectorReader(LabelReader):
         vectors = cv2.LUT(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), _VECTOR_TABLE)
         vectors[pixels[..., 3] == 0] = 0
         return vectors
+
+    @property
+    def named(self) -> bool:
+        return self._named
+
+    def code(self, value) -> str:
+        return str(tuple(round((component + 1) * 127.5) for component in value))
 
     def _marked(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W) bool: pixels (H, W, 3) of one of the colours."""
@@ -155,3 +166,7 @@ class NpyReader(LabelReader):
         values = raw.astype(np.float32, copy=False)
         values = values if self.scale == 1 else values * np.float32(self.scale)
         return self.no_label.mark(raw, values + np.float32(self.offset) if self.offset else values)
+
+    def code(self, value) -> str:
+        back = (np.asarray(value, dtype=np.float64) - self.offset) / self.scale
+        return f'{back:.6g}' if back.ndim == 0 else str(tuple(round(float(x), 4) for x in back))

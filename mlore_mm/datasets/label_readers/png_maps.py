@@ -36,7 +36,7 @@ class IdMapReader(LabelReader):
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.named = ignore is not None or id_map is not None
+        self._named, self.offset = ignore is not None or id_map is not None, offset if id_map is None else None
         if ignore is None:
             ignore = () if id_map is not None and IGNORE in id_map else (IGNORE,)
         values = np.arange(2**16) if id_map is None else np.array(list(id_map), dtype=np.int64)
@@ -59,9 +59,13 @@ class IdMapReader(LabelReader):
                 f'`id_map` of its reader, or the file.'
             )
         ids = _look_up(values, self.table)
-        if not self.named:
+        if not self._named:
             self._warn_of_mask(values, ids, path)
         return ids
+
+    def code(self, value) -> str:
+        """The number in the file; ids that ``id_map`` made are named by its keys."""
+        return str(int(value) - self.offset if self.offset is not None else f'the key of {int(value)} in id_map')
 
     def _warn_of_mask(self, values: np.ndarray, ids: np.ndarray, path: str) -> None:
         """0 and 255 and nothing else is how a yes or no is written, and here 255 would be no label."""

@@ -102,9 +102,12 @@ def check_label(
 
 def _check_shape(target: np.ndarray, task: Task, size: tuple[int, int], path: str, img_path: str) -> None:
     if target.shape[:2] != size:
+        turned = ''
+        if target.shape[:2] == size[::-1]:
+            turned = ' One is turned against the other by a rotation: has the photo an EXIF tag that viewers follow?'
         raise ValueError(
             f"Label of task '{task.name}' in {path} is {target.shape[0]}x{target.shape[1]} (HxW), but its image "
-            f'{img_path} is {size[0]}x{size[1]}. They have to agree.'
+            f'{img_path} is {size[0]}x{size[1]}. They have to agree.{turned}'
         )
     channels = 1 if target.ndim == 2 else target.shape[2]
     if channels != task.target_channels:

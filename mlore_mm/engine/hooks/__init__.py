@@ -2,6 +2,7 @@
 
 from .broadcast_buffers_hook import BroadcastBuffersHook
 from .gradient_conflict_hook import GradientConflictHook
+from .label_check_hook import LabelCheckHook
 from .nonfinite_hook import NonFiniteHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
@@ -14,6 +15,7 @@ from .visualization_hook import MultiTaskVisualizationHook
 __all__ = [
     'BroadcastBuffersHook',
     'GradientConflictHook',
+    'LabelCheckHook',
     'MultiTaskVisualizationHook',
     'NonFiniteHook',
     'PreemptionHook',

@@ -29,7 +29,7 @@ def test_codes_are_moved_to_the_middle_of_their_step(tmp_path):
     path = write_image(tmp_path / 'x.png', np.array([[0, 254, 255]], dtype=np.uint8))
     reader = ScaledReader('', divisor=25.5, offset=0.5, bits=8, limits=(None, 10))
     assert read(reader, path) == [[pytest.approx(0.5 / 25.5), pytest.approx(254.5 / 25.5), NOTHING]]
-    assert reader.largest_value() == pytest.approx(255.5 / 25.5)
+    assert reader.code(255.5 / 25.5) == '255'
 
 
 @pytest.mark.parametrize(
