@@ -29,6 +29,7 @@ SHARED = {
     'apis/inference/model_index': 'test_apis/test_inferencer.py',
     'apis/inference/result_writer': 'test_apis/test_inferencer.py',
     'apis/inference/video': 'test_apis/test_sources.py',
+    'converters/rank_files': 'test_converters/test_m3vit.py',
     'converters/': 'test_converters/test_mlore.py',
     # stages of one computation, compared with references as a whole
     'datasets/intrinsics': 'test_datasets/test_cityscapes.py',
@@ -55,6 +56,11 @@ SHARED = {
     'models/layers/correlation_attention': 'test_models/test_layers/test_cross_task_exchange.py',
     'models/layers/gated_conv': 'test_models/test_layers/test_cross_task_exchange.py',
     'models/layers/section_decoder': 'test_models/test_decode_heads/test_densemtl_head.py',
+    **dict.fromkeys(
+        ('models/layers/pup_decoder', 'models/layers/task_attention'), 'test_models/test_decode_heads/test_pup_head.py'
+    ),
+    'models/layers/token_router': 'test_models/test_backbones/test_m3vit.py',
+    'models/ops/full_precision': 'test_models/test_backbones/test_m3vit.py',
     'models/ops/recompute': 'test_models/test_fast_paths.py',
     'models/layers/initial_prediction': 'test_models/test_golden_pad_net.py',
     'models/layers/residual_blocks': 'test_models/test_golden_pad_net.py',

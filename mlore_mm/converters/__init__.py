@@ -5,6 +5,7 @@ A new system is a file with its :class:`KeyTable`, registered under the system's
 
 from .densemtl import DEEP_LAB, DENSE_MTL, PAD_NET_PLUS
 from .invpt import INVPT
+from .m3vit import M3VIT
 from .pad_net import MTI_NET, PAD_NET
 from .published import SYSTEMS, convert_to_ours, convert_to_published, register_system
 from .rename import KeyTable
@@ -14,6 +15,7 @@ __all__ = [
     'DENSE_MTL',
     'INVPT',
     'KeyTable',
+    'M3VIT',
     'MTI_NET',
     'PAD_NET',
     'PAD_NET_PLUS',

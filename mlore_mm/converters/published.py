@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mlore_mm.converters.naming import naming
+from mlore_mm.converters.rank_files import read_rank_files
 from mlore_mm.converters.rename import KeyTable
 from mlore_mm.engine.checkpoints import read_checkpoint, read_plain, write_checkpoint
 from mlore_mm.engine.checkpoints.reader import plain_weights
@@ -44,14 +46,14 @@ def convert_to_ours(system: str, src: str, dst: str, config: str) -> str:
 
     Args:
         system: One of :data:`SYSTEMS`.
-        src: Published checkpoint.
+        src: Published checkpoint, or the directory of files that a run on several GPUs left.
         dst: Ours: ``state_dict``, and ``meta`` with the ordered ``tasks`` of the config.
         config: Config whose model the weights have to fit, tensor by tensor.
 
     Raises:
         ValueError: Unknown keys, or the weights do not fit.
     """
-    checkpoint = read_plain(src)
+    checkpoint = read_rank_files(src) if Path(src).is_dir() else read_plain(src)
     with naming(src):
         state, left_out = _table(system).to_ours(published_state(checkpoint, src))
     bound = bind_tasks(Config.fromfile(config))

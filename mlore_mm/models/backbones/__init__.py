@@ -1,7 +1,8 @@
 """Encoders of our own; every backbone of mmseg and mmpretrain works as well, by its scope (``mmseg.ResNet``)."""
 
+from .m3vit import M3ViT
 from .stem_resnet import StemResNet
 from .timm_backbone import TimmBackbone
 from .vit import PlainViT
 
-__all__ = ['PlainViT', 'StemResNet', 'TimmBackbone']
+__all__ = ['M3ViT', 'PlainViT', 'StemResNet', 'TimmBackbone']

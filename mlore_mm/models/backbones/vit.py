@@ -61,7 +61,7 @@ class PlainViT(BaseModule):
         in_channels: int = 3,
     ) -> None:
         super().__init__(init_cfg)
-        self.embed_dims, depth, heads = _architecture(arch)
+        self.embed_dims, depth, heads = architecture(arch)
         size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         if size[0] % patch_size or size[1] % patch_size:
             raise ValueError(f'img_size={size} has to be a multiple of patch_size={patch_size}.')
@@ -176,16 +176,17 @@ class TransformerLayer(nn.Module):
         return x + self.drop_path(self.ffn(self.ln2(x)))
 
 
-def resize_pos_embed(pos_embed: Tensor, grid: Sequence[int], new_grid: Sequence[int]) -> Tensor:
-    """Patch positions (1, h*w, C) from one grid to another, bicubically; unchanged where the grids agree."""
+def resize_pos_embed(pos_embed: Tensor, grid: Sequence[int], new_grid: Sequence[int], mode: str = 'bicubic') -> Tensor:
+    """Patch positions (1, h*w, C) from one grid to another; unchanged where the grids agree."""
     if tuple(grid) == tuple(new_grid):
         return pos_embed
     maps = pos_embed.transpose(1, 2).unflatten(2, tuple(grid))
-    maps = F.interpolate(maps.float(), size=tuple(new_grid), mode='bicubic', align_corners=False)
+    maps = F.interpolate(maps.float(), size=tuple(new_grid), mode=mode, align_corners=False)
     return maps.flatten(2).transpose(1, 2)
 
 
-def _architecture(arch: str | dict) -> tuple[int, int, int]:
+def architecture(arch: str | dict) -> tuple[int, int, int]:
+    """(embed_dims, num_layers, num_heads) of a name or a dict."""
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ValueError(f'PlainViT knows arch {sorted(ARCHITECTURES)} or a dict, but got {arch!r}.')

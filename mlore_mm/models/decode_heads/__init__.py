@@ -9,6 +9,7 @@ from .multi_task_fcn_head import MultiTaskFCNHead
 from .pad_net_head import PADNetHead
 from .pad_net_plus_head import PADNetPlusHead
 from .per_task_head import PerTaskHead
+from .pup_head import PUPHead
 
 __all__ = [
     'DeepLabHead',
@@ -19,5 +20,6 @@ __all__ = [
     'MultiTaskFCNHead',
     'PADNetHead',
     'PADNetPlusHead',
+    'PUPHead',
     'PerTaskHead',
 ]

@@ -13,19 +13,23 @@ from .level_fusion import LevelFusion, LevelFusionHead
 from .low_rank_expert import LowRankExpert, LowRankExpertBank
 from .mlore_block import MLoREBlock
 from .prediction_head import PredictionHead
+from .pup_decoder import PUPDecoder
 from .pyramid_sum import PyramidSum
 from .residual_blocks import BasicBlock, BottleneckBlock
 from .section_decoder import SectionDecoder
 from .squeeze_excite import SqueezeExcite
 from .stage_fusion import StageFusion
+from .task_attention import TaskAttention
 from .task_modules import TaskConv1x1, TaskModules
 from .task_router import TaskRouter
 from .token_mixture import ExpertLinear, TokenMixture
+from .token_router import ConditionedRouter, MultiGateRouter, TaskFeatures
 
 __all__ = [
     'ASPP',
     'BasicBlock',
     'BottleneckBlock',
+    'ConditionedRouter',
     'CorrelationAttention',
     'CrossTaskAttention',
     'CrossTaskExchange',
@@ -41,12 +45,16 @@ __all__ = [
     'LowRankExpert',
     'LowRankExpertBank',
     'MLoREBlock',
+    'MultiGateRouter',
+    'PUPDecoder',
     'PredictionHead',
     'PyramidSum',
     'SectionDecoder',
     'SqueezeExcite',
     'StageFusion',
+    'TaskAttention',
     'TaskConv1x1',
+    'TaskFeatures',
     'TaskModules',
     'TaskRouter',
     'TokenMixture',

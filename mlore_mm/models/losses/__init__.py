@@ -7,6 +7,7 @@ from .criterion import MultiTaskCriterion
 from .cross_entropy import BalancedCrossEntropyLoss, PixelCrossEntropyLoss, WeightedCrossEntropyLoss
 from .gradient_surgery import AlignedMTL, GradientSurgery, PCGrad
 from .groups import AuxiliaryGroup, LossContext
+from .importance_load import ImportanceLoadLoss
 from .load_balance import LoadBalanceLoss
 from .reduction import PER_PROCESS, Reduction, masked_mean
 from .regression import MaskedL1Loss, NormalsL1Loss
@@ -22,6 +23,7 @@ __all__ = [
     'DynamicWeightAverage',
     'FixedWeighting',
     'GradientSurgery',
+    'ImportanceLoadLoss',
     'LoadBalanceLoss',
     'LossContext',
     'MaskedL1Loss',
