@@ -9,6 +9,7 @@ from .gradient_surgery import AlignedMTL, GradientSurgery, PCGrad
 from .groups import AuxiliaryGroup, LossContext
 from .importance_load import ImportanceLoadLoss
 from .load_balance import LoadBalanceLoss
+from .mmseg_loss import MMSegLoss
 from .reduction import PER_PROCESS, Reduction, masked_mean
 from .regression import MaskedL1Loss, NormalsL1Loss
 from .weighting import DynamicWeightAverage, FixedWeighting, RandomLossWeighting, UncertaintyWeighting
@@ -26,6 +27,7 @@ __all__ = [
     'ImportanceLoadLoss',
     'LoadBalanceLoss',
     'LossContext',
+    'MMSegLoss',
     'MaskedL1Loss',
     'MultiTaskCriterion',
     'NormalsFromDepthLoss',

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlore_mm.models.losses.groups import AuxiliaryGroup, LossContext
+from mlore_mm.models.losses.mmseg_loss import adapt_loss
 from mlore_mm.models.losses.reduction import Reduction, full_precision
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
@@ -165,4 +166,11 @@ def _pick(extras: dict, names: Sequence[str]) -> dict:
 def _build_loss(task: Task) -> nn.Module:
     if not task.loss:
         raise ValueError(f"Task '{task.name}' has no `loss`. Give it one, such as loss=dict(type='MaskedL1Loss').")
-    return MODELS.build(task.loss)
+    loss = adapt_loss(MODELS.build(task.loss))
+    weights = getattr(loss, 'class_weight', None) or getattr(loss, 'class_weights', None)
+    if isinstance(weights, Sequence) and len(weights) != task.out_channels:
+        raise ValueError(
+            f"The loss of task '{task.name}' has {len(weights)} class weights, but out_channels={task.out_channels}: "
+            f'one for every class is needed.'
+        )
+    return loss

@@ -32,12 +32,30 @@ class PixelCrossEntropyLoss(nn.Module):
     """Softmax cross-entropy, mean over the valid pixels of the batch.
 
     Source: semseg and human_parts of MLoRE (Yang et al., CVPR 2024).
+
+    Args:
+        class_weight: One per class, for rare classes; the mean is then weighted, the sum of w[y] * -log p(y) over valid
+            pixels divided by the sum of w[y], as PyTorch's and mmsegmentation's are.
     """
+
+    def __init__(self, class_weight: Sequence[float] | None = None) -> None:
+        super().__init__()
+        if class_weight is not None and (not len(class_weight) or min(class_weight) < 0 or not any(class_weight)):
+            raise ValueError(f'PixelCrossEntropyLoss needs class weights of at least 0, but got {list(class_weight)}.')
+        self.class_weight = None if class_weight is None else tuple(map(float, class_weight))
 
     def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Logits (B, C, H, W), class ids (B, 1, H, W) of any dtype, valid (B, 1, H, W) bool, to a scalar."""
-        loss, _ = _negative_log_likelihood(logits, target, valid)
-        return masked_mean(loss, valid, reduction)
+        loss, ids = _negative_log_likelihood(logits, target, valid)
+        if self.class_weight is None:
+            return masked_mean(loss, valid, reduction)
+        if len(self.class_weight) != logits.shape[1]:
+            raise ValueError(
+                f'PixelCrossEntropyLoss has {len(self.class_weight)} class weights, but logits of {logits.shape[1]} '
+                f'channels. Give one weight per class.'
+            )
+        weights = torch.where(valid, loss.new_tensor(self.class_weight)[ids], 0)
+        return weighted_mean(loss, weights, reduction)
 
 
 @MODELS.register_module()
