@@ -70,6 +70,7 @@ RESNET = dict(
 WIDTHS = [8, 16, 32, 64]
 STEM_RESNET = dict(RESNET, type='StemResNet', strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), contract_dilation=True)
 SECTIONS = dict(in_channels=[8, *WIDTHS], channels=[8, 12, 12, 16, 16], dilations=(1, 2), dropout=0.0)
+VIT = dict(arch=dict(embed_dims=8, num_layers=3, num_heads=2), img_size=(64, 128), drop_path_rate=0.0)
 
 
 def groups(*names: str, weight: float = 1.0) -> dict:
@@ -118,6 +119,34 @@ SYSTEMS = {
                 decode_head=dict(type='PADNetPlusHead', **SECTIONS),
                 criterion=mean_group('scale_2'),
             ),
+        ),
+        System(
+            'invpt',
+            dict(
+                backbone=dict(VIT, type='PlainViT', out_indices=[0, 1, 2], with_cls_token=True),
+                decode_head=dict(type='InvPTHead', in_channels=[8] * 3, embed_dims=10, extra_dims=6),
+                criterion=groups('intermediate'),
+            ),
+            size=(64, 128),
+            other_size=(128, 64),
+        ),
+        System(
+            'task_prompter',
+            dict(
+                backbone=dict(VIT, type='TaskPrompterViT', out_indices=[0, 2], channel_windows=4),
+                decode_head=dict(
+                    type='TaskPrompterHead',
+                    in_channels=[8] * 2,
+                    embed_dims=6,
+                    final_dims=8,
+                    num_heads=2,
+                    cross_task=True,
+                ),
+                criterion=groups(),
+            ),
+            size=(64, 128),
+            other_size=(128, 64),
+            refused='built for images of 64x128',
         ),
     )
 }

@@ -9,6 +9,7 @@ from .m3vit import M3VIT
 from .pad_net import MTI_NET, PAD_NET
 from .published import SYSTEMS, convert_to_ours, convert_to_published, register_system
 from .rename import KeyTable
+from .task_prompter import TASK_PROMPTER
 
 __all__ = [
     'DEEP_LAB',
@@ -20,6 +21,7 @@ __all__ = [
     'PAD_NET',
     'PAD_NET_PLUS',
     'SYSTEMS',
+    'TASK_PROMPTER',
     'convert_to_ours',
     'convert_to_published',
     'register_system',

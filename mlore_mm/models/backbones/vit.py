@@ -93,7 +93,7 @@ class PlainViT(BaseModule):
         grid = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2) + resize_pos_embed(self.pos_embed[:, 1:], self.grid, grid).to(x.dtype)
         if self.cls_token is not None:
-            x = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1).to(x.dtype), x], dim=1)
+            x = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         outs = []
         for i, layer in enumerate(self.layers):
             if self.with_cp and self.training:
@@ -108,13 +108,7 @@ class PlainViT(BaseModule):
 
     def init_weights(self) -> None:
         """Truncated normal (std 0.02) linear layers and position embedding, unless ``init_cfg`` loads weights."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | SelfAttention):
-                weight = module.weight if isinstance(module, nn.Linear) else module.in_proj_weight
-                nn.init.trunc_normal_(weight, std=0.02)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        init_transformer(self)
         if self.cls_token is not None:
             nn.init.trunc_normal_(self.cls_token, std=0.02)
         super().init_weights()
@@ -142,9 +136,16 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(embed_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.merge(F.scaled_dot_product_attention(*self.project(x)))
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, L, C) to queries, keys and values (B, heads, L, C / heads)."""
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def merge(self, x: Tensor) -> Tensor:
+        """Attended values (B, heads, L, C / heads) to (B, L, C)."""
+        return self.out_proj(x.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
@@ -185,6 +186,16 @@ def resize_pos_embed(pos_embed: Tensor, grid: Sequence[int], new_grid: Sequence[
     return maps.flatten(2).transpose(1, 2)
 
 
+def init_transformer(module: nn.Module) -> None:
+    """Truncated normal (std 0.02) linear layers, with zero bias, and position embedding."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | SelfAttention):
+            nn.init.trunc_normal_(part.weight if isinstance(part, nn.Linear) else part.in_proj_weight, std=0.02)
+        if isinstance(part, nn.Linear):
+            nn.init.zeros_(part.bias)
+    nn.init.trunc_normal_(module.pos_embed, std=0.02)
+
+
 def architecture(arch: str | dict) -> tuple[int, int, int]:
     """(embed_dims, num_layers, num_heads) of a name or a dict."""
     if isinstance(arch, str):
@@ -199,13 +210,19 @@ def _adapt_checkpoint(module: PlainViT, state: dict, prefix: str, *unused) -> No
     for name in ('dist_token',) if module.cls_token is not None else ('cls_token', 'dist_token'):
         state.pop(prefix + name, None)
     key = prefix + 'pos_embed'
-    stored = state.get(key)
-    if stored is None or stored.shape == module.pos_embed.shape:
-        return
-    patches = module.grid[0] * module.grid[1]
-    positions = stored.shape[1]
+    if key in state and state[key].shape != module.pos_embed.shape:
+        state[key] = resize_stored_positions(key, state[key], module.grid)
+
+
+def resize_stored_positions(key: str, stored: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A checkpoint's positions (1, [1 +] n, C) on the grid (h, w), as (1, 1 + h*w, C); a missing class position is 0.
+
+    Raises:
+        ValueError: It is not known which grid they are for.
+    """
+    patches, positions = grid[0] * grid[1], stored.shape[1]
     side = int((positions - 1) ** 0.5)
-    if side * side == positions - 1:
+    if side * side == positions - 1 or positions == 1 + patches:
         class_position, stored = stored[:, :1], stored[:, 1:]
     elif int(positions**0.5) ** 2 == positions or positions == patches:
         class_position, side = torch.zeros_like(stored[:, :1]), int(positions**0.5)
@@ -214,7 +231,7 @@ def _adapt_checkpoint(module: PlainViT, state: dict, prefix: str, *unused) -> No
             f"'{key}' has {positions} positions, which is not a square grid (with or without a class position). "
             'Convert the checkpoint with tools/model_converters/vit2mm.py --grid H W.'
         )
-    grid = module.grid if stored.shape[1] == patches else (side, side)
-    if grid != module.grid:
-        print_log(f"Resizing '{key}' from a {grid} to a {module.grid} grid (bicubic).", logger='current')
-    state[key] = torch.cat([class_position, resize_pos_embed(stored, grid, module.grid)], dim=1)
+    source = grid if stored.shape[1] == patches else (side, side)
+    if source != grid:
+        print_log(f"Resizing '{key}' from a {source} to a {grid} grid (bicubic).", logger='current')
+    return torch.cat([class_position, resize_pos_embed(stored, source, grid)], dim=1)

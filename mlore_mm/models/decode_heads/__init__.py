@@ -10,6 +10,7 @@ from .pad_net_head import PADNetHead
 from .pad_net_plus_head import PADNetPlusHead
 from .per_task_head import PerTaskHead
 from .pup_head import PUPHead
+from .task_prompter_head import TaskPrompterHead
 
 __all__ = [
     'DeepLabHead',
@@ -22,4 +23,5 @@ __all__ = [
     'PADNetPlusHead',
     'PUPHead',
     'PerTaskHead',
+    'TaskPrompterHead',
 ]

@@ -1,5 +1,6 @@
 """The boxes of the methods' figures, one file each."""
 
+from .affinity_decoder import AffinityDecoder
 from .aspp import ASPP
 from .correlation_attention import CorrelationAttention
 from .cross_task_attention import CrossTaskAttention
@@ -27,6 +28,7 @@ from .token_router import ConditionedRouter, MultiGateRouter, TaskFeatures
 
 __all__ = [
     'ASPP',
+    'AffinityDecoder',
     'BasicBlock',
     'BottleneckBlock',
     'ConditionedRouter',

@@ -71,7 +71,7 @@ class CrossTaskAttention(BaseModule):
         scores = self.scores(q, k, message, grid)
         heads = scores.softmax(dim=-1) @ v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         out = self.proj(heads.transpose(1, 2).flatten(2))
-        out = out.view(len(out) * len(self.tasks), *grid, -1).permute(0, 3, 1, 2)  # maps, channels last in memory
+        out = out.view(-1, *grid, out.shape[-1]).permute(0, 3, 1, 2)  # maps, channels last in memory
         out = F.interpolate(out, size=tokens.shape[2:4], mode='bilinear', align_corners=False)
         return out.permute(0, 2, 3, 1).unflatten(0, (-1, len(self.tasks))).transpose(0, 1), scores
 

@@ -43,7 +43,8 @@ class BalancedBCELoss(nn.Module):
         """Logits and labels in 0..1 (B, C, H, W), valid (B, 1, H, W) bool, to a scalar."""
         if self.ignored_as_positive:
             valid = torch.ones_like(valid)
-        target, logits = at_valid(target, valid), full_precision(logits)
+        logits = full_precision(logits)
+        target = at_valid(target, valid).to(logits.dtype)  # or the weights below would be rounded to fp32
         if self.threshold is not None:
             target = (target >= self.threshold).to(logits.dtype)
         weight = self.pos_weight
