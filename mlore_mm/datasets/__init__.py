@@ -6,13 +6,16 @@ from .multi_task_dataset import MultiTaskDataset
 from .nyud_v2 import NYUDv2Dataset
 from .pascal_context import PASCALContextDataset
 from .samplers import ResumableSampler
+from .wrappers import ClassBalancedDataset, SeededDataset
 
 __all__ = [
     'CityscapesDataset',
+    'ClassBalancedDataset',
     'MultiTaskDataset',
     'NYUDv2Dataset',
     'PASCALContextDataset',
     'ResumableSampler',
+    'SeededDataset',
     'label_readers',
     'transforms',
 ]

@@ -13,7 +13,7 @@ from mlore_mm.utils.seeding import SeededIndex, derive_seed
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Endless passes over a data set, each in another order, for training by iterations.
+    """Endless passes over a data set, each in another order; in training by epochs each pass ends.
 
     The sample at position p of the stream, and the seed of its augmentation, follow from the seed of the training and
     from p alone. So training goes on after an interruption as if there had been none, and the number of processes and
@@ -22,6 +22,9 @@ class ResumableSampler(Sampler):
 
     Differs: with mmengine's ``InfiniteSampler`` the order goes on as well, but augmentation starts again from the seed
     of the worker, so a resumed training sees other crops.
+
+    By epochs every process takes as many samples of a pass, the first of the next one where the number of processes
+    does not divide the data set.
 
     Args:
         dataset: What is sampled; only its length matters. :class:`MultiTaskDataset` uses the seeds.
@@ -36,17 +39,21 @@ class ResumableSampler(Sampler):
         self.rank, self.world_size = get_dist_info()
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
-        self.start = 0
+        self.start = self.epoch = 0
+        self.by_epoch = False  # set by the loop
 
     def skip(self, num_samples: int) -> None:
-        """Start at this sample of the process, counted from the beginning of the training; mmengine's loop calls it."""
+        """Start at this sample of the process, counted from the beginning of the training, or of the epoch where it
+        goes by epochs; the loops call it."""
         if num_samples < 0:
             raise ValueError(f'A sampler cannot start before its first sample, but was told to skip {num_samples}.')
         self.start = num_samples
 
     def __iter__(self) -> Iterator[SeededIndex]:
         order, current = [], None
-        for number in count(self.start):
+        first = self.epoch * len(self) if self.by_epoch else 0
+        numbers = range(first + self.start, first + len(self)) if self.by_epoch else count(self.start)
+        for number in numbers:
             position = self.rank + number * self.world_size
             epoch, place = divmod(position, self.size)
             if epoch != current:
@@ -60,7 +67,8 @@ class ResumableSampler(Sampler):
         return torch.randperm(self.size, generator=generator).tolist()
 
     def __len__(self) -> int:
-        return self.size
+        return -(-self.size // self.world_size) if self.by_epoch else self.size
 
     def set_epoch(self, epoch: int) -> None:
-        """Passes are counted here; mmengine tells them to every sampler."""
+        """Which pass comes next, where the loop goes by epochs; mmengine tells every sampler."""
+        self.epoch = epoch

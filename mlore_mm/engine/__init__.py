@@ -1,5 +1,7 @@
 """The runners, the hooks, and who gets optimized."""
 
+from .checkpoints import CheckedPretrainedInit
+from .epoch_loop import ResumableEpochLoop
 from .flexible_runner import MultiTaskFlexibleRunner
 from .fsdp_strategy import MultiTaskFSDPStrategy
 from .hooks import *  # noqa: F403
@@ -8,9 +10,11 @@ from .runner import MultiTaskRunner
 from .task_runner import TaskRunnerMixin, complete_save_best
 
 __all__ = [
+    'CheckedPretrainedInit',
     'MultiTaskFSDPStrategy',
     'MultiTaskFlexibleRunner',
     'MultiTaskRunner',
+    'ResumableEpochLoop',
     'TaskRunnerMixin',
     'TrainableOptimWrapperConstructor',
     'complete_save_best',

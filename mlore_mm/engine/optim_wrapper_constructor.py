@@ -1,5 +1,10 @@
 """Which parameters the optimizer gets."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
@@ -19,6 +24,8 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
       its patch embedding or stem k = 0, what follows the blocks and the decoder the full rate (BEiT, Bao et al., ICLR
       2022). See :func:`mlore_mm.models.encoder_depth.block_depths` for what counts as a block.
 
+    The log gets one line about frozen parameters instead of one for each.
+
     Raises:
         ValueError: Nothing in the model can be trained, or ``layer_decay`` is not above 0 and at most 1.
     """
@@ -26,7 +33,8 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __call__(self, model: nn.Module) -> OptimWrapper:
         if not any(parameter.requires_grad for parameter in bare_model(model).parameters()):
             raise ValueError('Every parameter of the model is frozen, so there is nothing to train.')
-        wrapper = super().__call__(model)
+        with _summed_up():
+            wrapper = super().__call__(model)
         groups = wrapper.optimizer.param_groups
         for group in groups:
             group['params'] = [parameter for parameter in group['params'] if parameter.requires_grad]
@@ -44,3 +52,31 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         power = {id(p): max(depths.count + 1 - depths.of[n], 0) for n, p in model.backbone.named_parameters()}
         for group in groups:  # of one parameter each, since paramwise_cfg is not empty
             group['lr'] *= decay ** power.get(id(group['params'][0]), 0)
+
+
+class _Counter(logging.Filter):
+    """Lets mmengine's line about each single parameter not pass, and counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = self.special = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        self.frozen += 'is skipped since its requires_grad=' in text
+        self.special += text.startswith('paramwise_options --')
+        return 'is skipped since its requires_grad=' not in text and not text.startswith('paramwise_options --')
+
+
+@contextmanager
+def _summed_up() -> Iterator[None]:
+    logger, counter = MMLogger.get_current_instance(), _Counter()
+    logger.addFilter(counter)
+    try:
+        yield
+    finally:
+        logger.removeFilter(counter)
+    if counter.frozen:
+        print_log(f'{counter.frozen} parameters are frozen and stay outside the optimizer.', 'current')
+    if counter.special:
+        print_log(f'paramwise_cfg gave {counter.special} settings of single parameters.', 'current')

@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from mmengine.config import ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mlore_mm.datasets import MultiTaskDataset, SeededDataset
 from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint
 from mlore_mm.engine.checkpoints.files import steps_in
+from mlore_mm.engine.checkpoints.resume_settings import settle_settings, warn_of
 from mlore_mm.engine.folder_lock import FolderLock
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
@@ -21,6 +24,7 @@ from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.engine.loader_workers import start_worker
 from mlore_mm.engine.log_file import PatientFileHandler
+from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
 from mlore_mm.utils.whole_files import check_writable
@@ -79,11 +83,22 @@ class TaskRunnerMixin:
             name = source or str(self._load_from or 'The checkpoint')
             check_meta(kwargs['checkpoint'], name, source is not None)
             check_averages(kwargs['checkpoint'], name)
+            if source is not None:
+                self._settle_settings(kwargs['checkpoint'], name)
         if fn_name == 'before_val':
             for hook in self.hooks:
                 if isinstance(hook, PreemptionHook):
                     hook.before_validation(self)
         super().call_hook(fn_name, **kwargs)
+
+    def _settle_settings(self, checkpoint: dict, source: str) -> None:
+        """Say where the config and the checkpoint give another rate or schedule, and take those of one of them."""
+        owner = getattr(self, 'strategy', self)  # a FlexibleRunner leaves them to its strategy
+        wrapper, schedulers = getattr(owner, 'optim_wrapper', None), getattr(owner, 'param_schedulers', None)
+        if isinstance(wrapper, OptimWrapper) and isinstance(schedulers or [], list):
+            choice = self.cfg.get('resume_settings', 'checkpoint')
+            built = [x for x in schedulers or [] if hasattr(x, 'param_name')]
+            warn_of(settle_settings(checkpoint, wrapper.param_groups, built, choice), choice, source)
 
     # ---- the three runs ----------------------------------------------------------------------------------------
     def train(self) -> nn.Module:
@@ -112,6 +127,19 @@ class TaskRunnerMixin:
             )
 
     # ---- parts -------------------------------------------------------------------------------------------------
+    def build_optim_wrapper(self, *args, **options):
+        """As mmengine's; where mmsegmentation's constructor does not know the encoder, a message says what does."""
+        try:
+            return super().build_optim_wrapper(*args, **options)
+        except NotImplementedError as error:
+            if str(error):
+                raise
+            raise ValueError(
+                "The optim_wrapper's constructor does not know this encoder. For rates that decay by layer give "
+                "optim_wrapper=dict(constructor='TrainableOptimWrapperConstructor', "
+                'paramwise_cfg=dict(layer_decay=0.75)), for other rules paramwise_cfg.custom_keys.'
+            ) from error
+
     def build_logger(self, *args, **options) -> MMLogger:
         """As mmengine's, with a log file whose disk may be full: that is said once, and the training goes on."""
         logger = super().build_logger(*args, **options)
@@ -123,6 +151,18 @@ class TaskRunnerMixin:
 
     @staticmethod
     def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
+        """As mmengine's; without workers nothing of workers is asked for, and seeds reach through every wrapper."""
+        if isinstance(dataloader, dict):
+            dataloader = dict(dataloader)
+            if not dataloader.get('num_workers'):
+                dataloader.update(persistent_workers=False)
+                dataloader.pop('prefetch_factor', None)
+            dataset = dataloader['dataset']
+            dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+            if hasattr(dataset, 'full_init'):
+                dataset.full_init()
+            inner = isinstance(dataset, (MultiTaskDataset, SeededDataset))
+            dataloader['dataset'] = dataset if inner else SeededDataset(dataset)
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         if loader.num_workers:
             loader.worker_init_fn = partial(start_worker, loader.worker_init_fn)

@@ -1,10 +1,12 @@
 """Worker processes that count boundary pixels while images stream through."""
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
+from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +27,8 @@ class CountingPool:
     Args:
         max_dist: See ``boundary_counts``.
         thresholds: See ``boundary_counts``.
-        workers: Number of processes; 0 counts in the calling thread.
+        workers: Number of processes; 0 counts in the calling thread, as does a script from the standard input, which
+            no other process can import.
     """
 
     def __init__(self, max_dist: float, thresholds: tuple[float, ...], workers: int) -> None:
@@ -51,7 +54,7 @@ class CountingPool:
         """Queue an image for ``count_image``."""
         index = len(self._results)
         self._results.append(None)
-        if self.workers == 0:
+        if self.workers == 0 or not _can_start():
             self._results[index] = self._checked(
                 name, lambda: count_image(prediction, labels, self.max_dist, self.thresholds)
             )
@@ -112,6 +115,12 @@ class CountingPool:
                 ) from error
             kind = ValueError if isinstance(error, ValueError | OSError) else RuntimeError
             raise kind(f"Boundary counts of image '{name}' failed: {error}") from error
+
+
+def _can_start() -> bool:
+    """Whether another process can import what this one runs: not a script that is read from the standard input."""
+    file = getattr(sys.modules.get('__main__'), '__file__', None)
+    return file is None or Path(file).is_file()
 
 
 def _context() -> BaseContext:

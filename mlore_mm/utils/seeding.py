@@ -21,7 +21,8 @@ def seed_all(seed: int) -> None:
 class SeededIndex(int):
     """The index of a sample that brings along the seed for its augmentation.
 
-    Everywhere else it is a plain number, so data sets that do not know it take it as any index.
+    Everywhere else it is a plain number, so data sets that do not know it take it as any index. What is computed from
+    it, such as the index within a part of a ConcatDataset, keeps the seed.
     """
 
     seed: int
@@ -30,6 +31,18 @@ class SeededIndex(int):
         self = super().__new__(cls, index)
         self.seed = seed
         return self
+
+    def _keep(name: str):
+        def method(self, *others):
+            result = getattr(int, name)(self, *others)
+            return SeededIndex(result, self.seed) if type(result) is int else result
+
+        return method
+
+    __add__, __radd__, __sub__, __rsub__ = map(_keep, ('__add__', '__radd__', '__sub__', '__rsub__'))
+    __mul__, __rmul__, __mod__, __floordiv__ = map(_keep, ('__mul__', '__rmul__', '__mod__', '__floordiv__'))
+    __neg__, __pos__, __abs__ = map(_keep, ('__neg__', '__pos__', '__abs__'))
+    del _keep
 
     def __getnewargs__(self) -> tuple[int, int]:  # on its way to a loader's worker
         return int(self), self.seed

@@ -6,7 +6,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mlore_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mlore_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, RUNNERS
+from tests.test_engine.test_runner import load
 
 OPTIM_WRAPPER = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.1, weight_decay=0.1))
 
@@ -96,3 +97,30 @@ def test_layer_wise_rates(backbone, expected):
 def test_a_decay_that_cannot_be_is_named(decay):
     with pytest.raises(ValueError, match=f'layer_decay is above 0 and at most 1, but got {decay}'):
         build(Model(dict(type='PlainViT', arch=TINY, img_size=32)), paramwise_cfg=dict(layer_decay=decay))
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class KnowsThreeEncoders:
+    """As mmsegmentation's constructor for decay by layer."""
+
+    def __init__(self, *args, **options):
+        pass
+
+    def __call__(self, model):
+        raise NotImplementedError
+
+
+def test_a_constructor_that_says_nothing_gets_a_message(tmp_path):
+    with pytest.raises(ValueError, match='paramwise_cfg=dict.layer_decay=0.75'):
+        RUNNERS.build(load(tmp_path, **{'optim_wrapper.constructor': 'KnowsThreeEncoders'})).train()
+
+
+def test_frozen_parameters_are_one_line_of_the_log(tmp_path):
+    runner = RUNNERS.build(load(tmp_path, **{'optim_wrapper.paramwise_cfg': dict(norm_decay_mult=0.0)}))
+    for parameter in runner.model.heads['depth'].parameters():
+        parameter.requires_grad_(False)
+    runner.train()
+    log = next((tmp_path / 'work' / runner.timestamp).glob('*.log')).read_text()
+    assert '2 parameters are frozen and stay outside the optimizer' in log
+    assert 'is skipped since' not in log
+    assert 'paramwise_options --' not in log

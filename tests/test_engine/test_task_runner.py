@@ -43,3 +43,11 @@ def test_tensorboard_is_left_out_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr('mlore_mm.engine.task_runner.find_spec', lambda name: None)
     runner = RUNNERS.build(load(tmp_path))
     assert list(runner.visualizer._vis_backends) == ['LocalVisBackend']
+
+
+def test_without_workers_nothing_of_workers_is_asked_for(tmp_path):
+    loader = {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': True}
+    loader |= {'train_dataloader.prefetch_factor': 4, 'train_cfg.max_iters': 1}
+    runner = RUNNERS.build(load(tmp_path, **loader))
+    runner.train()
+    assert not runner.train_dataloader.persistent_workers

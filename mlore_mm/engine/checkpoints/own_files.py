@@ -21,7 +21,9 @@ class OwnFiles:
     def __init__(self, folder: str | Path, template: str) -> None:
         self.folder = str(folder)
         step = r'\d+'.join(re.escape(part) for part in template.split('{}'))
-        self._name = re.compile(rf'(best_[^/\\]+_)?{step}')
+        self._name = re.compile(
+            rf'(best_[^/\\]+_)?{step}|iter_\d+\.pth'
+        )  # the latter on SIGTERM, whatever the template
 
     def __contains__(self, path) -> bool:
         """Whether ``path`` is named like a checkpoint of this run and lies in its folder itself.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import EpochBasedTrainLoop
 
 from mlore_mm.engine.checkpoints import KeepingBackend, checkpoint_bytes, read_checkpoint
 from mlore_mm.engine.checkpoints.files import LAST
@@ -92,9 +93,14 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _owes_validation(self, runner) -> bool:
         loop = runner.train_loop
-        if self.by_epoch or runner.iter == 0 or runner.val_loop is None or runner.iter < loop.val_begin:
+        done, last = runner.iter, runner.max_iters
+        if isinstance(loop, EpochBasedTrainLoop):
+            if runner.iter != runner.epoch * len(loop.dataloader):
+                return False
+            done, last = runner.epoch, runner.max_epochs
+        if done == 0 or runner.val_loop is None or done < loop.val_begin:
             return False
-        due = runner.iter % loop.val_interval == 0 or runner.iter == runner.max_iters
+        due = done % loop.val_interval == 0 or done == last
         file = self._validated_file(runner)
         return due and not (file.is_file() and file.read_text().strip() == str(runner.iter))
 
@@ -118,9 +124,20 @@ class SafeCheckpointHook(CheckpointHook):
     # ---- saving ------------------------------------------------------------------------------------------------
     def save_now(self, runner, iterations: int) -> str:
         """Save beside the rhythm, after so many finished iterations; the path. All processes call it."""
-        if self.saved_step != iterations:
+        if self.saved_step == iterations or self._is_of_this_epoch(runner, iterations):
+            return self.last_ckpt
+        template, limit = self.filename_tmpl, self.max_keep_ckpts
+        if self.by_epoch:  # in the middle of an epoch, which has no name of its own yet
+            self.filename_tmpl, self.max_keep_ckpts = 'iter_{}.pth', -1
+        try:
             self._save_checkpoint_with_step(runner, iterations, dict(epoch=runner.epoch, iter=iterations))
+        finally:
+            self.filename_tmpl, self.max_keep_ckpts = template, limit
         return self.last_ckpt
+
+    def _is_of_this_epoch(self, runner, iterations: int) -> bool:
+        """Whether the checkpoint of the epoch that has just ended holds these iterations."""
+        return self.by_epoch and self.saved_step == runner.epoch and iterations == runner.epoch * _length(runner)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         """As mmengine's, but write, then name, then remove; and only when the weights were just updated."""
@@ -136,10 +153,11 @@ class SafeCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids.clear()
             self.keep_ckpt_ids.extend(kept)
             runner.message_hub.update_info('keep_ckpt_ids', kept)
-        name = self.filename_tmpl.format(step)
+        name, previous = self.filename_tmpl.format(step), self.last_ckpt
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         superseded = [self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(x)) for x in outdated]
+        superseded += self._stopped_in_an_epoch(previous)
         self._note_superseded(runner, superseded)
         runner.save_checkpoint(
             self.out_dir,
@@ -156,6 +174,13 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             self._note(runner, LAST, self.last_ckpt)
             self._remove(superseded)
+
+    def _stopped_in_an_epoch(self, previous: str | None) -> list[str]:
+        """The checkpoint of a stop in the middle of an epoch, which the next one of an epoch takes the place of."""
+        other = Path(str(previous)).name
+        if self.max_keep_ckpts > 0 and self.by_epoch and other.startswith('iter_') and previous in self.own:
+            return [] if self.last_ckpt == previous else [previous]
+        return []
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         """As mmengine's, but the best one so far is removed when the better one is there."""
@@ -210,3 +235,7 @@ class SafeCheckpointHook(CheckpointHook):
             write_whole(Path(runner.work_dir) / name, text)
         except ValueError as error:
             runner.logger.warning(str(error))
+
+
+def _length(runner) -> int:
+    return len(runner.train_loop.dataloader)

@@ -1,0 +1,157 @@
+"""Rates and schedules on resuming: where the config says something else than the checkpoint, it is said, and chosen."""
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+
+from mmengine.logging import print_log
+
+OPTION = 'resume_settings'
+CHOICES = ('checkpoint', 'config')
+# What a scheduler counts or remembers, and what the optimizer's schedule changes: state and not settings.
+_STATE = ('last_step', '_global_step', '_last_value', 'base_values', 'verbose', 'optimizer')
+
+
+class _Rates:
+    """What a scheduler needs of an optimizer: groups with values."""
+
+    def __init__(self, groups: list[dict]) -> None:
+        self.param_groups = groups
+        self._global_step = 0
+
+    def step(self) -> None:
+        self._global_step += 1
+
+    step._with_counter = True
+
+
+def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choice: str) -> list[str]:
+    """Compare an optimizer's settings and its schedule, as built from the config, with those of a checkpoint.
+
+    Args:
+        checkpoint: About to be resumed from. With 'config' its settings become those of the config, in place: the
+            weights, the optimizer's statistics and the place in the training stay the checkpoint's.
+        groups: ``param_groups`` of the optimizer wrapper that was built.
+        schedulers: The schedulers that were built, at their first step.
+        choice: 'checkpoint' or 'config'.
+
+    Returns:
+        What differs, in words.
+
+    Raises:
+        ValueError: Another choice; or the config's are to be taken, and the groups of parameters differ.
+    """
+    if choice not in CHOICES:
+        raise ValueError(f"{OPTION} is 'checkpoint' or 'config', but got {choice!r}.")
+    optimizer = checkpoint.get('optimizer')
+    stored = optimizer.get('param_groups') if isinstance(optimizer, dict) else None
+    if not isinstance(stored, list) or not all(isinstance(group, dict) for group in stored):
+        return []
+    if isinstance(optimizer.get('base_param_settings'), dict):  # the rate in mmengine's log
+        stored = [*stored, optimizer['base_param_settings']]
+    told = list(_group_differences(stored, groups))
+    told += _schedule_differences(checkpoint.get('param_schedulers'), schedulers)
+    if not told or choice == 'checkpoint':
+        return told
+    if len(stored) != len(groups):
+        raise ValueError(
+            f"{OPTION}='config' needs the checkpoint's groups of parameters, but it has {len(stored)} and the config "
+            f'makes {len(groups)}. Start anew from the weights: load_from, without --resume.'
+        )
+    meta = checkpoint['meta']
+    states, rates = _go_to(schedulers, groups, meta['iter'], meta['epoch'])
+    for group, own, rate in zip(stored, groups, rates, strict=True):
+        group.update({key: value for key, value in own.items() if key not in ('params', 'param_names')})
+        group.update(rate)
+    checkpoint['param_schedulers'] = states
+    return told
+
+
+def warn_of(told: list[str], choice: str, source: str) -> None:
+    """A warning that says what differs, what is in use, and how to get the other."""
+    if not told:
+        return
+    other = 'config' if choice == 'checkpoint' else 'checkpoint'
+    print_log(
+        f'Settings of {source} and the config differ; those of the {choice} are in use ({OPTION}={other!r} takes those '
+        f'of the {other}):\n  ' + '\n  '.join(told),
+        'current',
+        logging.WARNING,
+    )
+
+
+def _group_differences(stored: list[dict], groups: list[dict]) -> Iterator[str]:
+    if len(stored) != len(groups):
+        yield f'groups of parameters: {len(stored)} in the checkpoint, {len(groups)} in the config'
+    seen = set()
+    for theirs, ours in zip(stored, groups, strict=False):
+        scheduled = {key.removeprefix('initial_') for key in (*theirs, *ours) if key.startswith('initial_')}
+        for key in sorted({*theirs, *ours} - {'params', 'param_names', *scheduled}):
+            if _plain(theirs.get(key)) != _plain(ours.get(key)):
+                line = (
+                    f'{_shown(key)}: {_text(theirs.get(key))} in the checkpoint, {_text(ours.get(key))} in the config'
+                )
+                if line not in seen:
+                    yield line
+                seen.add(line)
+
+
+def _schedule_differences(stored, schedulers: list) -> Iterator[str]:
+    if not isinstance(stored, list) or not isinstance(schedulers, list):
+        return
+    if len(stored) != len(schedulers):
+        yield f'param_scheduler: {len(stored)} in the checkpoint, {len(schedulers)} in the config'
+    for index, (theirs, scheduler) in enumerate(zip(stored, schedulers, strict=False)):
+        ours = scheduler.state_dict()
+        keys = {*theirs, *ours} if isinstance(theirs, Mapping) else ()
+        for key in sorted(key for key in keys if key not in _STATE):
+            if _plain(theirs.get(key)) != _plain(ours.get(key)):
+                yield (
+                    f'param_scheduler[{index}] ({type(scheduler).__name__}) {key}: {_text(theirs.get(key))} in the '
+                    f'checkpoint, {_text(ours.get(key))} in the config'
+                )
+
+
+def _go_to(schedulers: list, groups: list[dict], iterations: int, epochs: int) -> tuple[list[dict], list[dict]]:
+    """States of the config's schedulers, and what they set in each group, after so many steps."""
+    names = {scheduler.param_name for scheduler in schedulers}
+    keys = [
+        tuple((key, str(group.get(key))) for name in names for key in (name, f'initial_{name}')) for group in groups
+    ]
+    first = {key: keys.index(key) for key in keys}  # groups of one rate go the same way
+    rows = sorted(first.values())
+    rates = _Rates([{k: v for k, v in groups[row].items() if k != 'params'} for row in rows])
+    copies = []
+    for scheduler in schedulers:
+        twin = copy.copy(scheduler)
+        twin.optimizer, twin.base_values = rates, [scheduler.base_values[row] for row in rows]
+        copies.append(twin)
+    rates.step()
+    length = iterations // epochs if epochs else 0
+    for number in range(1, iterations + 1):
+        for twin in copies:
+            if not twin.by_epoch:
+                twin.step()
+        if length and number % length == 0:
+            for twin in copies:
+                if twin.by_epoch:
+                    twin.step()
+    values = {row: {name: group[name] for name in names} for row, group in zip(rows, rates.param_groups, strict=True)}
+    found = [values[first[key]] for key in keys]
+    states = []
+    for scheduler, twin in zip(schedulers, copies, strict=True):
+        last = [value[scheduler.param_name] for value in found]
+        states.append({**twin.state_dict(), 'base_values': scheduler.base_values, '_last_value': last})
+    return states, found
+
+
+def _plain(value):
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _shown(key: str) -> str:
+    return f'optimizer.{key.removeprefix("initial_")}'
+
+
+def _text(value) -> str:
+    return f'{value:g}' if isinstance(value, float) else str(value)

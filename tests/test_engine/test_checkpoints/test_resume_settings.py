@@ -1,0 +1,93 @@
+"""Rates after a resume: what the checkpoint and the config say, and which is used."""
+
+import pytest
+
+from mlore_mm.engine.checkpoints import read_checkpoint
+from mlore_mm.engine.checkpoints.compare import differences
+from mlore_mm.registry import RUNNERS
+from tests.test_engine.test_runner import load
+
+SHORT = {'train_cfg.max_iters': 4, 'param_scheduler.0.end': 5, 'optim_wrapper.optimizer.lr': 1e-3}
+LONG = {'train_cfg.max_iters': 8, 'param_scheduler.0.end': 9, 'optim_wrapper.optimizer.lr': 1e-3}
+QUIET = {'train_cfg.val_interval': 100, 'default_hooks.checkpoint.interval': 4, 'default_hooks.logger.interval': 1}
+
+
+def train(folder, **options):
+    runner = RUNNERS.build(load(folder, **QUIET, **options))
+    runner.train()
+    log = next((folder / 'work' / runner.timestamp).glob('*.log')).read_text()
+    rates = runner.message_hub.get_scalar('train/lr').data[0]
+    return [float(x) for x in rates], log, runner
+
+
+def poly(step, end=8, rate=1e-3):
+    return rate * (1 - step / end) ** 0.9
+
+
+def test_a_longer_schedule_is_said_and_on_request_taken(tmp_path):
+    train(tmp_path, **SHORT)
+    path = str(tmp_path / 'work/iter_4.pth')
+    rates, log, _ = train(tmp_path, load_from=path, resume=True, **LONG)
+    assert rates[4:] == pytest.approx([0] * 4)
+    assert 'param_scheduler[0] (PolyLR) end: 5 in the checkpoint, 9 in the config' in log
+    assert "those of the checkpoint are in use (resume_settings='config' takes those of the config)" in log
+
+    rates, log, _ = train(tmp_path, load_from=path, resume=True, resume_settings='config', **LONG)
+    assert rates[4:] == pytest.approx([poly(i) for i in range(4, 8)], rel=1e-6)
+    assert 'those of the config are in use' in log
+
+
+def test_other_rates_and_decays(tmp_path):
+    train(tmp_path, **SHORT)
+    path = str(tmp_path / 'work/iter_4.pth')
+    other = {**LONG, 'optim_wrapper.optimizer.lr': 3e-3, 'optim_wrapper.optimizer.weight_decay': 0.1}
+    other['optim_wrapper.optimizer.betas'] = (0.8, 0.99)
+    _, log, runner = train(tmp_path, load_from=path, resume=True, **other)
+    for line in (
+        'optimizer.lr: 0.001 in the checkpoint, 0.003 in the config',
+        'optimizer.weight_decay: 1e-06 in the checkpoint, 0.1 in the config',
+        'optimizer.betas: (0.9, 0.999) in the checkpoint, (0.8, 0.99) in the config',
+    ):
+        assert line in log
+    assert runner.optim_wrapper.param_groups[0]['weight_decay'] == 1e-6
+    rates, _, runner = train(tmp_path, load_from=path, resume=True, resume_settings='config', **other)
+    assert runner.optim_wrapper.param_groups[0]['weight_decay'] == 0.1
+    assert tuple(runner.optim_wrapper.param_groups[0]['betas']) == (0.8, 0.99)
+    assert rates[4:] == pytest.approx([poly(i, rate=3e-3) for i in range(4, 8)], rel=1e-6)
+
+
+def test_the_same_settings_are_not_mentioned_and_give_the_same_bits(tmp_path):
+    runner = RUNNERS.build(load(tmp_path, work_dir=str(tmp_path / 'straight'), **QUIET, **LONG))
+    runner.train()
+    path = str(tmp_path / 'straight/iter_4.pth')
+    for choice in ('checkpoint', 'config'):
+        _, log, _ = train(tmp_path, load_from=path, resume=True, resume_settings=choice, **LONG)
+        assert 'differ; those of' not in log
+        assert differences(tmp_path / 'straight/iter_8.pth', tmp_path / 'work/iter_8.pth') == []
+
+
+def test_several_schedulers_and_groups_of_parameters_go_to_where_the_config_would_be(tmp_path):
+    """A warm-up by iterations before a decay by steps, and a head with another rate, against one straight run."""
+    parts = dict(custom_keys={'heads.depth': dict(lr_mult=10)})
+    schedule = [
+        dict(type='LinearLR', start_factor=0.1, begin=0, end=3, by_epoch=False),
+        dict(type='MultiStepLR', milestones=[5, 6], gamma=0.5, by_epoch=False),
+    ]
+    wanted = {'param_scheduler': schedule, 'optim_wrapper.paramwise_cfg': parts}
+    wanted |= {'train_cfg.max_iters': 8, 'optim_wrapper.optimizer.lr': 1e-3}
+    straight, _, _ = train(tmp_path, **wanted)
+    flat = dict(wanted, param_scheduler=[dict(type='ConstantLR', factor=1.0, by_epoch=False)])
+    flat['train_cfg.max_iters'] = 4
+    train(tmp_path, **flat)
+    path = str(tmp_path / 'work/iter_4.pth')
+    rates, log, runner = train(tmp_path, load_from=path, resume=True, resume_settings='config', **wanted)
+    assert rates[4:] == pytest.approx(straight[4:], rel=1e-6)
+    assert 'param_scheduler: 1 in the checkpoint, 2 in the config' in log
+    stored = read_checkpoint(tmp_path / 'work/iter_8.pth')['optimizer']['param_groups']
+    assert {round(group['lr'] / stored[0]['lr']) for group in stored} == {1, 10}
+
+
+def test_a_wrong_choice_is_named(tmp_path):
+    train(tmp_path, **SHORT)
+    with pytest.raises(ValueError, match="resume_settings is 'checkpoint' or 'config', but got 'both'"):
+        train(tmp_path, load_from=str(tmp_path / 'work/iter_4.pth'), resume=True, resume_settings='both', **LONG)
