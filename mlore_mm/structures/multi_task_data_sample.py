@@ -1,5 +1,7 @@
 """One image's labels and predictions."""
 
+from pathlib import Path
+
 from mmengine.structures import BaseDataElement, PixelData
 
 
@@ -51,3 +53,16 @@ class MultiTaskDataSample(BaseDataElement):
     @groups.deleter
     def groups(self) -> None:
         del self._groups
+
+
+def file_name(sample: MultiTaskDataSample) -> str:
+    """What files of this image are called, without suffix: its id with its folders, else the stem of its file.
+
+    Raises:
+        ValueError: The id leads out of the folder that files are written to.
+    """
+    name = str(sample.get('sample_id') or Path(sample.img_path).stem)
+    parts = name.split('/')
+    if '' in parts or '..' in parts or '.' in parts or '\\' in name or '\0' in name:
+        raise ValueError(f'The sample id {name!r} is no relative path, so no file can be named after it.')
+    return name

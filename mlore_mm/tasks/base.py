@@ -69,6 +69,7 @@ class Task:
     error_unit: ClassVar[str | None] = ''
     error_limit: ClassVar[float | None] = 1.0
     cure: ClassVar[str] = ''  # what may help where `check_values` finds something, for messages
+    file_note: ClassVar[str] = 'NPY: float32 numbers'  # what `to_file` writes, for people
     result_type: ClassVar[type[TaskResult]] = NumbersResult  # what `result` returns; its `kind` goes into exports
 
     def __post_init__(self) -> None:

@@ -51,6 +51,8 @@ class Edge(Task):
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
         return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray_r')
 
+    file_note: ClassVar[str] = 'PNG: probability times 255'
+
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return probability_to_bytes(pred[0]), '.png'
 

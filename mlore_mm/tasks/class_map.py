@@ -102,6 +102,8 @@ class ClassMap(Task):
         """1 where the class is wrong, 0 where it is right."""
         return np.where(np.isin(gt[0], self.markers), np.nan, (pred[0] != gt[0]).astype(np.float32))
 
+    file_note: ClassVar[str] = 'PNG: class ids from 0, 255 = none'
+
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return pred[0].astype(np.uint8 if self.out_channels <= 256 else np.uint16), '.png'
 

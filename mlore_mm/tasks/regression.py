@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mlore_mm.registry import TASKS
@@ -19,6 +20,10 @@ class DenseRegression(Task):
     """A plain map of numbers with one or more channels, for tasks that need no rule of their own.
 
     ``unit`` is that of the labels; it stands beside numbers and colour bars.
+
+    Args:
+        zoom: What an enlargement of the image does to the numbers: 'keep'; 'multiply' by the scale, as for lengths in
+            pixels such as disparity or optical flow; 'divide' by it, as for distances.
     """
 
     loss: dict = field(default_factory=lambda: dict(type='MaskedL1Loss'))
@@ -27,9 +32,12 @@ class DenseRegression(Task):
     colormap: ClassVar[str] = 'viridis'
     error_limit: ClassVar[float | None] = None
     cure: ClassVar[str] = NUMBERS_CURE
+    zoom: str = 'keep'
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.zoom not in ('keep', 'multiply', 'divide'):
+            raise ValueError(f"Task '{self.name}': zoom is 'keep', 'multiply' or 'divide', but got {self.zoom!r}.")
         if self.target_channels == 1 and self.out_channels > 1:  # one number to write in a config, not two
             object.__setattr__(self, 'target_channels', self.out_channels)
         if self.target_channels != self.out_channels:
@@ -37,6 +45,13 @@ class DenseRegression(Task):
                 f"Task '{self.name}' has out_channels={self.out_channels} and target_channels={self.target_channels}: "
                 f'every number of the label is predicted, so they have to agree.'
             )
+
+    def rescale_values(self, values, scale: float):
+        if self.zoom == 'keep' or scale == 1:
+            return values
+        changed = values * scale if self.zoom == 'multiply' else values / scale
+        where = np.where if isinstance(values, np.ndarray) else torch.where
+        return where(values == self.ignore_value, values, changed)
 
     @property
     def values_unit(self) -> str:
@@ -116,8 +131,13 @@ class Depth(DenseRegression):
     def finalize(self, scores: Tensor) -> Tensor:
         return with_nonfinite_of(scores.clamp(min=0), scores)
 
+    file_note: ClassVar[str] = 'PNG: millimetres in 16 bits, 0 = none; NPY (where a pixel is beyond 65.535 m): metres'
+
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
-        """Millimetres in 16 bits, up to 65.535 m."""
+        """Millimetres in 16 bits; a picture with a pixel beyond 65.535 m as metres in an array."""
+        finite = pred[np.isfinite(pred)]
+        if finite.size and finite.max() > 65.535:
+            return pred[0].astype(np.float32), '.npy'
         return np.clip(np.rint(np.nan_to_num(pred[0]) * 1000), 0, 65535).astype(np.uint16), '.png'
 
     def result(self, pred: np.ndarray) -> DepthResult:

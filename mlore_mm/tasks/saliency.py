@@ -55,6 +55,8 @@ class Saliency(Task):
         """Everything is salient: no other map that is the same everywhere has a larger F."""
         return torch.ones(1, 1, 1)
 
+    file_note: ClassVar[str] = 'PNG: probability times 255'
+
     def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
         return probability_to_bytes(pred[0]), '.png'
 

@@ -30,7 +30,7 @@ def test_every_interval_th_validation_image_at_each_evaluation(samples):
         hook.before_val_epoch(runner)
         hook.after_val_iter(runner, 0, None, samples[:3])  # batches do not change which images are drawn
         hook.after_val_iter(runner, 1, None, samples[3:])
-    assert [name for name, *_ in runner.visualizer.drawn] == ['val_room_0', 'val_room_2', 'val_room_4'] * 2
+    assert [name for name, *_ in runner.visualizer.drawn] == ['val_room%2F0', 'val_room%2F2', 'val_room%2F4'] * 2
     assert {step for *_, step in runner.visualizer.drawn} == {100}
 
 
@@ -40,7 +40,7 @@ def test_every_test_image_gets_a_file(samples, tmp_path):
     hook.before_test_epoch(runner)
     hook.after_test_iter(runner, 0, None, samples)
     files = [file for _, file, _ in runner.visualizer.drawn]
-    assert files == [str(tmp_path / 'panels' / f'room_{i}.png') for i in range(5)]
+    assert files == [str(tmp_path / 'panels' / 'room' / f'{i}.png') for i in range(5)]
 
 
 def test_nothing_is_drawn_unless_asked(samples):

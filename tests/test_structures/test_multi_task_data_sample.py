@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.structures import MultiTaskDataSample, file_name
 
 
 def sample() -> MultiTaskDataSample:
@@ -35,3 +35,14 @@ def test_what_is_deleted_is_gone():
     assert 'gt' not in made
     with pytest.raises(AttributeError):
         _ = made.pred
+
+
+@pytest.mark.parametrize('name', ['../a', 'a/../b', '/a', 'a//b', './a', 'a\\b', 'a\0'])
+def test_ids_that_lead_out_of_the_folder_name_no_files(name):
+    with pytest.raises(ValueError, match='is no relative path'):
+        file_name(MultiTaskDataSample(metainfo=dict(sample_id=name)))
+
+
+def test_files_are_called_after_the_id_or_the_image():
+    assert file_name(MultiTaskDataSample(metainfo=dict(sample_id='a/b_1', img_path='x/y.jpg'))) == 'a/b_1'
+    assert file_name(MultiTaskDataSample(metainfo=dict(img_path='x/y.jpg'))) == 'y'

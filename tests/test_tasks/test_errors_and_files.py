@@ -51,8 +51,13 @@ def test_probabilities_become_bytes():
 
 
 def test_depth_is_stored_in_millimetres():
-    values, suffix = Depth(name='depth').to_file(row(0, 1.2345, 70, 1.9996))
+    values, suffix = Depth(name='depth').to_file(row(0, 1.2345, 65.535, 1.9996))
     assert (values.tolist(), values.dtype, suffix) == ([[0, 1234, 65535, 2000]], np.uint16, '.png')
+
+
+def test_depth_beyond_sixteen_bits_is_stored_in_metres():
+    values, suffix = Depth(name='depth').to_file(row(0, 1.25, 70, 2))
+    assert (values.tolist(), values.dtype, suffix) == ([[0, 1.25, 70, 2]], np.float32, '.npy')
 
 
 def test_vectors_are_stored_channels_last():

@@ -83,11 +83,40 @@ def test_pictures_and_raw_predictions(tmp_path, run):
     assert sorted(x.name for x in (tmp_path / 'panels').iterdir()) == ['000.png', '001.png', '002.png']
     panel = Image.open(tmp_path / 'panels' / '000.png')
     assert panel.width > 3 * 256  # photo and two tasks
-    assert sorted(x.name for x in (tmp_path / 'raw').iterdir()) == ['depth', 'normals']
+    assert sorted(x.name for x in (tmp_path / 'raw').iterdir()) == ['depth', 'index.json', 'normals']
     depth = cv2.imread(str(tmp_path / 'raw' / 'depth' / '000.png'), cv2.IMREAD_UNCHANGED)
     assert (depth.dtype, depth.shape) == (np.uint16, SIZE)
     normals = np.load(tmp_path / 'raw' / 'normals' / '002.npy')
     np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), np.ones(SIZE), atol=1e-5)
+
+
+def test_files_have_the_codes_of_the_labels_and_names_with_their_folders(tmp_path, run):
+    ids = ('a/b_1', 'a_b/1', 'a/x', 'b/x')
+    rooms = Path(write_rooms(tmp_path / 'rooms', 4))
+    for folder in ('images', 'segmentation', 'depth', 'normals', 'edge'):
+        for index, new in enumerate(ids):
+            (old,) = (rooms / folder).glob(f'{index:03d}.*')
+            (rooms / folder / new).parent.mkdir(exist_ok=True)
+            old.rename(rooms / folder / f'{new}{old.suffix}')
+    (rooms / 'gt_sets' / 'val.txt').write_text('\n'.join(ids))
+    config, checkpoint = write_tiny(tmp_path, str(rooms))
+    out = tmp_path / 'raw'
+    panels = ('--show-dir', tmp_path / 'panels')
+    run(TEST, config, checkpoint, '--work-dir', tmp_path / 'work', '--out', out, '--tasks', 'semseg', 'depth', *panels)
+    for folder in (out / 'semseg', tmp_path / 'panels'):
+        assert sorted(x.relative_to(folder).as_posix() for x in folder.rglob('*.png')) == sorted(
+            f'{x}.png' for x in ids
+        )
+    notes = json.loads((out / 'index.json').read_text())['tasks']
+    assert notes['semseg'] == 'PNG: the codes of the label files'
+    assert 'millimetres' in notes['depth']
+    same = total = 0
+    for name in ids:
+        found, label = (cv2.imread(str(x / f'{name}.png'), -1) for x in (out / 'semseg', rooms / 'segmentation'))
+        same, total = same + (found == label)[label > 0].sum(), total + (label > 0).sum()
+    (stored,) = (tmp_path / 'work').rglob('evaluation.json')
+    accuracy = json.loads(stored.read_text())['results']['semseg/aAcc']
+    assert 100 * same / total == pytest.approx(accuracy)
 
 
 def test_predictions_that_are_not_finite_end_the_test_with_a_status(tmp_path, run):

@@ -77,12 +77,15 @@ class IdMapReader(LabelReader):
             )
 
     def encode(self, ids: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`read`: (H, W) uint8, to be saved as a PNG."""
-        back = np.zeros(256, dtype=np.uint8)
-        known = np.flatnonzero(self.unknown[:256] == 0)
+        """The inverse of :meth:`read`: (H, W) of the file's codes, to be saved as a PNG; 8 bits where they suffice.
+
+        Of several codes for one id the smallest is written, and the code of no label for an id without one.
+        """
+        known = np.flatnonzero(self.unknown == 0)[::-1]
+        back = np.full(256, self.no_label, dtype=np.uint16)
         back[self.table[known]] = known
         back[IGNORE] = self.no_label  # several values may stand for it: the first that was named
-        return back[ids]
+        return (back if back.max() > 255 else back.astype(np.uint8))[ids]
 
 
 def _look_up(values: np.ndarray, table: np.ndarray) -> np.ndarray:

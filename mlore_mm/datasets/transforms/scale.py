@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from PIL import Image
@@ -9,8 +10,6 @@ from PIL import Image
 from mlore_mm.datasets import intrinsics
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import Task
-
-_INTERPOLATION = {'nearest': cv2.INTER_NEAREST, 'bilinear': cv2.INTER_LINEAR}
 
 
 @TRANSFORMS.register_module()
@@ -108,5 +107,23 @@ def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtyp
 
 
 def _resize_target(target: np.ndarray, task: Task, size: tuple[int, int], scale: float) -> np.ndarray:
-    resized = cv2.resize(target, size[::-1], interpolation=_INTERPOLATION[task.interpolation])
-    return task.rescale_values(resized, scale)
+    if task.interpolation == 'nearest':
+        return task.rescale_values(cv2.resize(target, size[::-1], interpolation=cv2.INTER_NEAREST), scale)
+    return _interpolate_labelled(target, task, size, scale)
+
+
+def _interpolate_labelled(target: np.ndarray, task: Task, size: tuple[int, int], scale: float) -> np.ndarray:
+    """Bilinear among the labelled pixels only; not labelled where less than half of the weight is."""
+    marked = torch.from_numpy(np.atleast_3d(task.mask_values(target.copy())).transpose(2, 0, 1).copy())
+    valid = task.valid_mask(marked)[0].numpy().astype(np.float32)
+    known = valid.astype(bool) if target.ndim == 2 else valid.astype(bool)[..., None]
+    weight = cv2.resize(valid, size[::-1], interpolation=cv2.INTER_LINEAR)
+    total = cv2.resize(np.where(known, target, 0).astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    share = np.maximum(weight, 1e-6) if target.ndim == 2 else np.maximum(weight, 1e-6)[..., None]
+    values = total / share
+    if np.issubdtype(target.dtype, np.integer):
+        values = np.rint(values)
+    values = task.rescale_values(values.astype(target.dtype), scale)
+    labelled = weight >= 0.5
+    ignored = np.asarray(task.ignore_value, dtype=values.dtype)
+    return np.where(labelled if target.ndim == 2 else labelled[..., None], values, ignored)

@@ -1,6 +1,7 @@
 """Draws panels of predictions beside their ground truth while a model is validated or tested."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from mmengine.fileio import get
@@ -10,7 +11,7 @@ from mmengine.visualization import Visualizer
 from mlore_mm.datasets.channel_images import picture_of
 from mlore_mm.datasets.image_io import decode_image
 from mlore_mm.registry import HOOKS
-from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.structures import MultiTaskDataSample, file_name
 
 
 @HOOKS.register_module()
@@ -63,7 +64,7 @@ class MultiTaskVisualizationHook(Hook):
             return
         for sample in outputs or []:
             self._seen += 1
-            out_file = None if self.out_dir is None else self.out_dir / f'{name_of(sample)}.png'
+            out_file = None if self.out_dir is None else self.out_dir / f'{file_name(sample)}.png'
             self._add(runner.visualizer, f'test_{name_of(sample)}', sample, self._seen, out_file)
 
     def _add(
@@ -87,6 +88,5 @@ class MultiTaskVisualizationHook(Hook):
 
 
 def name_of(sample: MultiTaskDataSample) -> str:
-    """A name for files of this image: its id in the data set, else the stem of its file."""
-    name = sample.get('sample_id') or Path(sample.img_path).stem
-    return str(name).replace('/', '_')
+    """A name of this image without folders, for the backends; no two images of a data set share one."""
+    return quote(file_name(sample), safe=' ')

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mlore_mm.datasets.transforms import MultiTaskRandomScale, MultiTaskResize
+from mlore_mm.datasets.transforms.scale import resize_sample
+from mlore_mm.registry import TASKS
 from mlore_mm.tasks import TaskSet
+from tests.test_tasks.kinds import KINDS, make, make_label, to_tensor
 
 
 def sample(height=10, width=15):
@@ -82,3 +87,37 @@ def test_without_labels_only_the_image_is_resized():
     results = sample()
     del results['targets']
     assert MultiTaskResize((20, 30))(results)['img'].shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize('factor', [0.5, 1.7, 2.0])
+@pytest.mark.parametrize('kind', [kind for kind in KINDS if kind not in ('SemSeg', 'HumanParts')])
+def test_nothing_is_mixed_with_pixels_without_a_label(kind, factor):
+    """A flat label with a hole stays flat: no task sees a value between the label and what marks the hole."""
+    task = replace(make(kind), interpolation='bilinear')
+    pixel = make_label(task)[0, 0]
+    target = np.empty_like(make_label(task, 16, 20))
+    target[:] = pixel
+    if kind in ('Saliency', 'Edge'):
+        target[:] = pixel = 1
+    target[3:9, 5:12] = 0 if kind == 'SurfaceNormals' else task.ignore_value
+    results = dict(img=np.zeros((16, 20, 3), np.uint8), tasks=TaskSet({task.name: task}), targets={task.name: target})
+    size = (int(16 * factor), int(20 * factor))
+    resized = task.mask_values(resize_sample(results, size, factor)['targets'][task.name])
+    assert resized.dtype == target.dtype
+    valid = task.valid_mask(to_tensor(resized))[0].numpy()
+    assert 0.5 < valid.mean() < 1
+    wanted = task.rescale_values(np.full_like(resized[valid], pixel), factor)
+    np.testing.assert_allclose(resized[valid], wanted, rtol=1e-5)
+    hole = task.valid_mask(to_tensor(task.mask_values(target)))[0].numpy().mean()
+    assert abs(valid.mean() - hole) < 0.12
+
+
+@pytest.mark.parametrize(('zoom', 'wanted'), [('keep', 6), ('multiply', 12), ('divide', 3)])
+def test_lengths_in_pixels_grow_with_the_image(zoom, wanted):
+    task = TASKS.build(dict(type='DenseRegression', name='disparity', zoom=zoom))
+    target = np.full((4, 4), 6, np.float32)
+    target[0] = 255
+    results = dict(img=np.zeros((4, 4, 3), np.uint8), tasks=TaskSet(dict(t=task)), targets=dict(t=target))
+    assert np.unique(resize_sample(results, (8, 8), 2.0)['targets']['t']).tolist() == [wanted, 255]
+    with pytest.raises(ValueError, match="zoom is 'keep', 'multiply' or 'divide'"):
+        TASKS.build(dict(type='DenseRegression', name='disparity', zoom='shrink'))
