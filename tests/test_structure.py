@@ -52,6 +52,39 @@ def imports(name: str, tree: ast.Module) -> set[str]:
     return {target for target in targets if target in modules() and target != name}
 
 
+# Base classes that have no public name.
+PRIVATE = {
+    'mlore_mm.engine.fsdp_strategy': 'mmengine._strategy',
+    'mlore_mm.models.ops.sync_batch_norm': 'torch.nn.modules.batchnorm',
+}
+
+
+def test_no_private_names_of_other_packages():
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom) or node.level or node.module.startswith(('mlore_mm', '__future__')):
+                continue
+            parts = [*node.module.split('.'), *(alias.name for alias in node.names)]
+            private = [part for part in parts if part.startswith('_')]
+            assert not private or PRIVATE.get(name) == node.module, f'{name} imports {node.module}: {private}'
+
+
+def test_nothing_of_other_packages_is_replaced():
+    """No assignment to an attribute of a module that is imported, such as `torch.autocast = ...`."""
+    for name, tree in modules().items():
+        imported = {
+            (alias.asname or alias.name).split('.')[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+            if not alias.name.startswith('mlore_mm')
+        }
+        for node in ast.walk(tree):
+            for target in node.targets if isinstance(node, ast.Assign) else []:
+                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                    assert target.value.id not in imported, f'{name} line {node.lineno} replaces {ast.unparse(target)}'
+
+
 def room(name: str) -> str:
     return name.split('.')[1] if '.' in name else ''
 

@@ -1,7 +1,6 @@
 """Weights, gradients and optimizer state shared out over processes (FSDP), for models beyond one device's memory."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from mmengine._strategy import FSDPStrategy
@@ -23,6 +22,7 @@ from mlore_mm.engine.checkpoints import (
 )
 from mlore_mm.engine.checkpoints.weights import check_values
 from mlore_mm.engine.processes import init_gloo, synchronise_batch_norms
+from mlore_mm.engine.watched_optim_wrapper import WatchedMixin
 from mlore_mm.registry import STRATEGIES
 from mlore_mm.utils.unwrap import bare_name
 
@@ -102,7 +102,12 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
     def build_optim_wrapper(self, optim_wrapper, model: nn.Module | None = None) -> OptimWrapper:
         wrapper = super().build_optim_wrapper(optim_wrapper, model)
         if (wrapper.clip_grad_kwargs or {}).get('max_norm') is not None:
-            wrapper._clip_grad = partial(_clip_by_whole_norm, wrapper, model)
+            if not isinstance(wrapper, WatchedMixin):
+                raise ValueError(
+                    f'Gradients of a shared-out model are clipped by OptimWrapper and AmpOptimWrapper, and not by '
+                    f'{type(wrapper).__name__}. Leave out optim_wrapper.clip_grad.'
+                )
+            wrapper.sharded = model
         return wrapper
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
@@ -182,12 +187,6 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
             for name, parameter in self.model.named_parameters()
         }
         return [[names[id(x)] for x in group['params']] for group in self.optim_wrapper.optimizer.param_groups]
-
-
-def _clip_by_whole_norm(wrapper: OptimWrapper, model: FullyShardedDataParallel) -> None:
-    """In the place of the wrapper's own: a process may hold no gradient at all, and has to take part all the same."""
-    norm = model.clip_grad_norm_(**wrapper.clip_grad_kwargs)
-    wrapper.message_hub.update_scalar(f'train/{wrapper.grad_name}', float(norm))
 
 
 def _in_shape(state: dict) -> dict:

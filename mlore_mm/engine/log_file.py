@@ -1,4 +1,4 @@
-"""The file of the log."""
+"""What goes to the file of the log, and what to the console."""
 
 import logging
 import sys
@@ -35,3 +35,16 @@ class PatientFileHandler(logging.FileHandler):
             super().close()
         except OSError:  # what was not written yet; told before
             self.stream = None
+
+
+class ShortConsole(logging.Filter):
+    """Keeps what fills screens at every start off the console: environment, config, and the list of hooks.
+
+    All of it is in the log's file.
+    """
+
+    LONG = ('System environment:', 'Config:', 'Hooks will be executed in the following order:')
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage().lstrip('-\n ')
+        return not (text.startswith(self.LONG) and '\n' in text)

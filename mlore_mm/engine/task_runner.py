@@ -23,7 +23,7 @@ from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.engine.loader_workers import start_worker
-from mlore_mm.engine.log_file import PatientFileHandler
+from mlore_mm.engine.log_file import PatientFileHandler, ShortConsole
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
@@ -147,6 +147,9 @@ class TaskRunnerMixin:
             logger.removeHandler(handler)
             handler.close()
             logger.addHandler(PatientFileHandler.like(handler))
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(ShortConsole())
         return logger
 
     @staticmethod

@@ -78,3 +78,46 @@ def test_command_line(runs, tmp_path, monkeypatch, capsys):
     runpy.run_path(str(REPO / 'tools' / 'analysis_tools' / 'analyze_logs.py'), run_name='not main')['main']()
     assert Image.open(out).width > 1000
     assert f'Curves are in {out}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        b'{"loss": 1, "step": Infinity}',
+        b'{"loss": 1, "step": 1e400}',
+        b'{"loss": 1, "step": NaN}',
+        b'{"loss": 1, "step": [1]}',
+        b'{"loss": 1, "step": "abc"}',
+        b'{"loss": 1, "step": 1.5}',
+        b'{"loss": 1, "step": true}',
+        b'{"loss": ' + b'9' * 400 + b', "step": 2}',
+        b'{"loss": 1, "step": ' + b'9' * 400 + b'}',
+        b'[' * 100000,
+        b'\xff\xfe',
+        b'[1, 2]',
+        b'3',
+        b'{"loss": 1, "st',
+    ],
+)
+def test_every_line_that_cannot_be_used_is_named_with_its_file(tmp_path, line):
+    (tmp_path / 'scalars.json').write_bytes(b'{"loss": 1.0, "step": 1}\n' + line + b'\n')
+    with pytest.raises(ValueError, match='scalars.json, line 2 '):
+        read_run(tmp_path)
+
+
+def test_odd_names_and_values_of_json_are_drawn(tmp_path):
+    line = b'{"loss": NaN, "l\\ud800": 1.0, "text": "x", "none": null, "step": 1}\n{"loss": 2, "step": 2.0}'
+    (tmp_path / 'scalars.json').write_bytes(line)
+    run = read_run(tmp_path)
+    plot_runs([run], list(run.scalars), 0.0, False)
+    assert list(run.scalars['loss'][0]) == [1, 2]
+    assert all(key.encode('utf-8') for key in run.scalars)
+
+
+def test_the_later_start_is_the_one_that_began_later_in_the_training(tmp_path):
+    """Its folder has the earlier name: the clock was set back."""
+    for name, first, loss in (('20260102', 1, 1.0), ('20260101', 3, 2.0)):
+        (tmp_path / name).mkdir()
+        lines = [f'{{"loss": {loss}, "step": {step}}}' for step in range(first, 6)]
+        (tmp_path / name / 'scalars.json').write_text('\n'.join(lines))
+    assert list(read_run(tmp_path).scalars['loss'][1]) == [1, 1, 2, 2, 2]

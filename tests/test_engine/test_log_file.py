@@ -1,8 +1,13 @@
 """What it does on a full disk is in test_full_disk.py."""
 
 import logging
+import warnings
 
-from mlore_mm.engine.log_file import PatientFileHandler
+import pytest
+
+from mlore_mm.engine.log_file import PatientFileHandler, ShortConsole
+from mlore_mm.registry import RUNNERS
+from tests.test_engine.test_runner import load
 
 
 def test_it_writes_on_in_the_same_file_level_and_form(tmp_path):
@@ -17,3 +22,31 @@ def test_it_writes_on_in_the_same_file_level_and_form(tmp_path):
     second.close()
     assert (tmp_path / 'a.log').read_text() == 'WARNING: one\nWARNING: one\n'
     assert second.level == logging.WARNING
+
+
+@pytest.mark.parametrize(
+    ('text', 'shown'),
+    [
+        ('\n-----\nSystem environment:\n    a: b', False),
+        ('Config:\na = 1\n', False),
+        ('Hooks will be executed in the following order:\nbefore_run:\n', False),
+        ('task  headline\n-------\nsemseg  mIoU', True),
+        ('Iter(train) [1/2]', True),
+        ('Config: none', True),
+    ],
+)
+def test_what_fills_screens_stays_off_the_console(text, shown):
+    assert ShortConsole().filter(logging.makeLogRecord(dict(msg=text))) is shown
+
+
+def test_a_training_says_it_in_its_file_only_and_warns_of_nothing(tmp_path, capfd):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        runner = RUNNERS.build(load(tmp_path))
+        runner.train()
+    shown = capfd.readouterr()
+    log = next((tmp_path / 'work' / runner.timestamp).glob('*.log')).read_text()
+    for text in ('System environment:', 'Config:\n', 'Hooks will be executed'):
+        assert text in log
+        assert text not in shown.out + shown.err
+    assert not [x for x in caught if 'optimizer.step' in str(x.message)]

@@ -1,8 +1,11 @@
 """Curves of one or several training runs, from what mmengine's visualizer wrote."""
 
 import json
+import math
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,8 +53,12 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
     if not files:
         raise ValueError(f'There is no scalars.json in {path}. Training writes it to <work folder>/<time>/vis_data.')
     points: dict[str, dict[int, float]] = {}
-    for file in files:
-        for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), start=1):
+    for file in sorted(files, key=_start):
+        try:
+            lines = file.read_bytes().splitlines()
+        except OSError as error:
+            raise ValueError(f'{file} cannot be read: {error.strerror}.') from error
+        for number, line in enumerate(lines, start=1):
             if line.strip():
                 _add_line(points, line, f'{file}, line {number}')
     run = Run(name or (path.resolve().name if path.is_dir() else path.resolve().parents[-1].name or str(path)))
@@ -61,17 +68,47 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
     return run
 
 
-def _add_line(points: dict, line: str, where: str) -> None:
-    try:
-        entry = json.loads(line)
-        step = entry.get('step', entry.get('iter'))
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f'{where} is not a line of scalars: {error}. Was the file cut off?') from error
+def _add_line(points: dict, line: bytes, where: str) -> None:
+    entry = _parse(line, where)
+    step = entry.get('step', entry.get('iter'))
     if step is None:
         return
+    if not _is_number(step) or not math.isfinite(step) or step != int(step):
+        raise ValueError(f'{where} has the step {str(step)[:40]}, where a whole number was expected.')
     for key, value in entry.items():
-        if key not in _COUNTERS and isinstance(value, (int, float)):
-            points.setdefault(key, {})[int(step)] = float(value)
+        if key not in _COUNTERS and _is_number(value):
+            points.setdefault(_printable(key), {})[int(step)] = float(value)
+
+
+def _parse(line: bytes, where: str) -> dict:
+    try:
+        entry = json.loads(line.decode('utf-8'))
+    except (ValueError, RecursionError) as error:
+        reason = 'brackets too deep' if isinstance(error, RecursionError) else str(error)[:200]
+        raise ValueError(f'{where} is not a line of scalars: {reason}. Was the file cut off?') from error
+    if not isinstance(entry, dict):
+        raise ValueError(f'{where} is not a line of scalars, but a {type(entry).__name__}. Was the file cut off?')
+    too_large = [key for key, value in entry.items() if isinstance(value, int) and abs(value) > sys.float_info.max]
+    if too_large:
+        raise ValueError(f'{where} has a number of more than 300 digits as {_printable(too_large[0])}.')
+    return entry
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _printable(key: str) -> str:
+    return key.encode('utf-8', 'replace').decode('utf-8')
+
+
+def _start(file: Path) -> tuple[int, float]:
+    """Of several starts of a training, the later one began at a higher iteration, or was written last."""
+    first = math.inf
+    with suppress(OSError, ValueError, TypeError, RecursionError), open(file, 'rb') as lines:
+        entry = json.loads(next(lines, b'{}').decode('utf-8'))
+        first = float(entry.get('step', entry.get('iter', math.inf))) if isinstance(entry, dict) else first
+    return (first if math.isfinite(first) else 2**62), file.stat().st_mtime
 
 
 # ---- which curves ----------------------------------------------------------------------------------------------

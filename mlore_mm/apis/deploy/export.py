@@ -4,8 +4,7 @@ import copy
 import json
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -195,23 +194,11 @@ def _export(wrapper: nn.Module, example: Tensor, dynamic_size: bool) -> torch.ex
     if dynamic_size:
         free.update({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC})
     try:
-        with _without_autocast():
-            return torch.export.export(wrapper, (example,), dynamic_shapes=(free,), strict=False)
+        return torch.export.export(wrapper, (example,), dynamic_shapes=(free,), strict=False)
     except Exception as error:  # PyTorch has many kinds for it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         advice = 'Leave out --dynamic-size.' if dynamic_size else 'A part of this model cannot be exported.'
         raise ValueError(f'torch.export refused the model: {reason} {advice}') from error
-
-
-@contextmanager
-def _without_autocast() -> Iterator[None]:
-    """Routers switch autocast off, which it is here anyway; a graph that says so cannot be stored for any size."""
-    autocast = torch.autocast
-    torch.autocast = lambda *args, **options: nullcontext()
-    try:
-        yield
-    finally:
-        torch.autocast = autocast
 
 
 def _save_onnx(program: torch.export.ExportedProgram, names: Sequence[str], path: str | Path, metadata: dict) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mlore_mm.engine.hooks.seed_hook import SeedHook
+from mlore_mm.engine.watched_optim_wrapper import WatchedMixin
 from mlore_mm.registry import HOOKS
 from mlore_mm.utils.finite import FirstNonFinite, is_finite, tensors_in
 from mlore_mm.utils.unwrap import bare_model
@@ -54,9 +55,14 @@ class NonFiniteHook(Hook):
     def before_train(self, runner) -> None:
         self.runner, self.model = runner, bare_model(runner.model)
         self.model.register_forward_pre_hook(self._remember_call, with_kwargs=True)
-        wrapper = runner.optim_wrapper
-        self._update, self._step = wrapper.update_params, wrapper.step
-        wrapper.update_params, wrapper.step = self._watched_update, self._watched_step
+        if isinstance(runner.optim_wrapper, WatchedMixin):
+            runner.optim_wrapper.watcher = self
+        else:
+            kind = type(runner.optim_wrapper).__name__
+            runner.logger.warning(
+                f'NonFiniteHook watches OptimWrapper and AmpOptimWrapper only: with {kind} numbers that are not finite '
+                f'are not noticed.'
+            )
 
     def _remember_call(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         if module.training:
@@ -67,20 +73,24 @@ class NonFiniteHook(Hook):
         if self.action == 'skip':
             self._buffers = [buffer.clone() for buffer in self.model.buffers()]
 
-    def _watched_update(self, loss: Tensor, *args, **kwargs) -> None:
-        self._loss = loss.detach() if self._loss is None else self._loss + loss.detach()
-        self._update(loss, *args, **kwargs)
+    def see_loss(self, loss: Tensor) -> None:
+        self._loss = loss if self._loss is None else self._loss + loss
 
-    def _watched_step(self, **kwargs) -> None:
-        """In the place of the optimizer wrapper's ``step``, when the gradients of all batches of it are there."""
-        scaler = getattr(self.runner.optim_wrapper, 'loss_scaler', None)
-        if self._is_bad(scaled=scaler is not None):
+    def may_step(self) -> bool:
+        if self._is_bad(scaled=self._scaler is not None):
             self._handle()
-        else:
-            self.in_a_row = 0
-            self._step(**kwargs)
-            self._check_scale(scaler)
+            return False
+        self.in_a_row = 0
+        return True
+
+    def after_step(self, stepped: bool) -> None:
+        if stepped:
+            self._check_scale(self._scaler)
         self._images, self._loss = [], None
+
+    @property
+    def _scaler(self):
+        return getattr(self.runner.optim_wrapper, 'loss_scaler', None)
 
     def _is_bad(self, scaled: bool) -> bool:
         bad = ~torch.isfinite(self._loss)

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
+from mlore_mm.models.ops.full_precision import without_autocast
 from mlore_mm.routing.top_k_gate import Routing, TopKGate
 
 
@@ -45,8 +46,7 @@ class TaskRouter(BaseModule):
 
     def forward(self, u: Tensor, tasks: Sequence[str]) -> tuple[Routing, Tensor]:
         """Features (T, B, D, h, w) to the routing, each (T, B, N), and the task expert's factor m, (T, B)."""
-        device = 'cpu' if u.is_meta else u.device.type  # the meta device, on which shapes are counted, has no autocast
-        with torch.autocast(device, enabled=False):
+        with without_autocast(u):
             u = u.to(self.logits.dtype)  # autocast hands over half precision, the weights stay in fp32
             z = torch.cat([self._channel_features(u, tasks), self._pixel_features(u, tasks)], dim=-1)
             n = self.num_experts

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mlore_mm.engine import WatchedAmpOptimWrapper, WatchedOptimWrapper
+from mlore_mm.registry import OPTIM_WRAPPERS
+
+
+class Watcher:
+    def __init__(self, allow):
+        self.allow, self.seen = allow, []
+
+    def see_loss(self, loss):
+        self.seen.append(('loss', float(loss), loss.requires_grad))
+
+    def may_step(self):
+        self.seen.append('may')
+        return self.allow
+
+    def after_step(self, stepped):
+        self.seen.append(('stepped', stepped))
+
+
+def test_configs_name_them_as_mmengine_does():
+    init_default_scope('mlore_mm')
+    assert OPTIM_WRAPPERS.get('OptimWrapper') is WatchedOptimWrapper
+    assert OPTIM_WRAPPERS.get('AmpOptimWrapper') is WatchedAmpOptimWrapper
+
+
+@pytest.mark.parametrize('allow', [True, False])
+def test_an_update_is_watched_and_may_be_held_back(allow):
+    model = nn.Linear(1, 1)
+    before = model.weight.detach().clone()
+    wrapper = WatchedOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), accumulative_counts=2)
+    wrapper.watcher = Watcher(allow)
+    wrapper.initialize_count_status(model, 0, 2)
+    for _ in range(2):
+        wrapper.update_params(model(torch.ones(1, 1)).sum() * 0 + 3 * model.weight.sum())
+    assert [x[0] if isinstance(x, tuple) else x for x in wrapper.watcher.seen] == ['loss', 'loss', 'may', 'stepped']
+    assert wrapper.watcher.seen[-1] == ('stepped', allow)
+    assert not any(x[2] for x in wrapper.watcher.seen[:2])
+    assert torch.equal(model.weight, before - 3 if allow else before)
+    assert model.weight.grad is None or not model.weight.grad.any()
+
+
+def test_the_norm_of_a_shared_out_model_is_asked_of_it():
+    model = nn.Linear(1, 1)
+    wrapper = WatchedOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), clip_grad=dict(max_norm=2))
+
+    class Sharded:
+        def clip_grad_norm_(self, **options):
+            self.options = options
+            return torch.tensor(7.0)
+
+    wrapper.sharded = Sharded()
+    wrapper.update_params(model.weight.sum())
+    assert wrapper.sharded.options == dict(max_norm=2)
+    assert float(wrapper.message_hub.get_scalar('train/grad_norm').current()) == 7
