@@ -41,6 +41,7 @@ CASES = {
     'mlore_tiny_synthrooms_nyud': (dict(), [64, 128, 256]),
     'mlore_tiny_synthrooms_pascal': (dict(), [64, 128, 256]),
     'mlore_tiny_camvid': (dict(), [64, 128, 256]),
+    'mlore_tiny_nyud-small': (dict(), [64, 128, 256]),
 }
 
 

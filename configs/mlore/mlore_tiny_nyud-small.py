@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/mlore_tiny.py',
+    '../_base_/datasets/nyud_small.py',
+    '../_base_/schedules/adam_40k.py',
+    '../_base_/default_runtime.py',
+]
+max_iters = 400
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+train_cfg = dict(val_interval='$max_iters')
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval='$max_iters'))
