@@ -60,6 +60,8 @@ class MultiTaskDataset(BaseDataset):
     IMG_SUFFIX: str | Sequence[str] = '.jpg'
     LABELS: Mapping = {}
 
+    config_keys = dict(data_prefix=('img',))
+
     def __init__(
         self,
         data_root: str,

@@ -18,6 +18,7 @@ from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_met
 from mlore_mm.engine.checkpoints.files import steps_in
 from mlore_mm.engine.checkpoints.resume_settings import settle_settings, warn_of
 from mlore_mm.engine.folder_lock import FolderLock
+from mlore_mm.engine.config_check import check_config, check_names
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook
@@ -36,6 +37,7 @@ class TaskRunnerMixin:
     mmengine's and mmsegmentation's own scripts build the runner that the config names as ``runner_type``, so every one
     of them comes through here. Beyond ``bind_tasks`` it
 
+    - checks every key of the config against what takes it, before anything is built (:func:`check_config`);
     - completes ``save_best`` of the checkpoint hook: 'auto' is the headline of the first task, and whether more is
       better follows from the task;
     - writes the config with its keys in their order (:class:`OrderedConfig`);
@@ -52,7 +54,10 @@ class TaskRunnerMixin:
     @classmethod
     def from_cfg(cls, cfg):
         check_writable(cfg.work_dir)
-        cfg = bind_tasks(OrderedConfig.from_config(copy.deepcopy(cfg)))
+        cfg = OrderedConfig.from_config(copy.deepcopy(cfg))
+        check_names(cfg)
+        bind_tasks(cfg)
+        check_config(cfg)
         complete_save_best(cfg)
         return super().from_cfg(cfg)
 

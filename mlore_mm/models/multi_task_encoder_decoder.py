@@ -55,6 +55,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         ValueError: No tasks were handed in, or ``test_cfg`` names an unknown mode or task.
     """
 
+    config_keys = dict(test_cfg=('mode', 'crop_size', 'stride', 'tasks', 'groups'), train_cfg=('step',))
+
     def __init__(
         self,
         backbone: dict,

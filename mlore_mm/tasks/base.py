@@ -17,6 +17,7 @@ NUMBERS_CURE = (
     'Where such numbers mean no label, name them by `ignore` of the label reader: '
     "ignore=('nan', 'inf', 'negative'), or the numbers themselves."
 )
+INTERPOLATIONS = ('nearest', 'bilinear')  # how labels are resized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,10 @@ class Task:
             value = getattr(self, f.name)
             if isinstance(value, list):
                 object.__setattr__(self, f.name, tuple(tuple(v) if isinstance(v, list) else v for v in value))
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"Task '{self.name}' has interpolation={self.interpolation!r}, expected one of {INTERPOLATIONS}."
+            )
         if self.out_channels < 1:
             raise ValueError(f"Task '{self.name}' needs out_channels >= 1, but got {self.out_channels}.")
         for key, value in self._said_by_metric().items():

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
+from mlore_mm.utils.accepted_keys import accepted_keys, closest, unknown_keys, wrong_text
 
 
 class TaskSet(Mapping):
@@ -76,9 +77,22 @@ def _build(name: str, task) -> Task:
         return task
     config = dict(task)
     if not isinstance(config.get('type'), str) or config['type'] not in TASKS:
+        meant = closest(str(config.get('type')), TASKS.module_dict)
         raise ValueError(
             f"Task '{name}' has type {config.get('type')!r}, which is not a known kind of task. "
+            f'{f"Did you mean {meant!r}? " if meant else ""}'
             f'Known kinds: {sorted(TASKS.module_dict)}. A new kind is one file in mlore_mm/tasks or your own package.'
         )
     config.pop('name', None)
+    _check_settings(name, config)
     return TASKS.build(dict(name=name, **config))
+
+
+def _check_settings(name: str, config: dict) -> None:
+    accepted = accepted_keys(TASKS.get(config['type']))
+    for key, hint in unknown_keys(config, accepted, ('type',)).items():
+        raise ValueError(f'tasks.{name}.{key}: {config["type"]} takes no {key!r}. {hint}')
+    for key, value in config.items():
+        wrong = wrong_text(value, accepted.names.get(key))
+        if wrong:
+            raise ValueError(f'tasks.{name}.{key} {wrong}.')

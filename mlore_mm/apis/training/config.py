@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mlore_mm.apis.training.overrides import OverrideAction, apply_overrides
 from mlore_mm.utils.whole_files import explain_disk
+from mlore_mm.engine.config_check import check_overrides
 
 TRACEBACK_SWITCH = 'MLORE_MM_TRACEBACK'
 
@@ -34,6 +35,7 @@ def load_config(
     cfg = Config.fromfile(path)
     cfg.launcher = launcher
     if cfg_options:
+        check_overrides(cfg, cfg_options)
         apply_overrides(cfg, cfg_options)
     if work_dir is not None:
         cfg.work_dir = work_dir

@@ -11,6 +11,7 @@ from mlore_mm.models.features import Features
 from mlore_mm.models.layers import MLoREBlock, PredictionHead, StageFusion
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
+from mlore_mm.routing.top_k_gate import TopKGate
 from mlore_mm.tasks import TaskSet
 
 BLOCKS_PER_STAGE = 2
@@ -44,6 +45,8 @@ class MLoREDecodeHead(MultiTaskHead):
         reference_level: Which of them sets the grid; levels of other strides are resized to it.
         init_cfg: As in mmengine.
     """
+
+    config_keys = dict(gate=TopKGate)
 
     def __init__(
         self,

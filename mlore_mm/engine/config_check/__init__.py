@@ -1,0 +1,6 @@
+"""Every key of a config is checked against what takes it, before anything is built."""
+
+from .check import check_config
+from .top_level import check_names, check_overrides
+
+__all__ = ['check_config', 'check_names', 'check_overrides']

@@ -1,0 +1,166 @@
+"""Walks through components (dicts with a ``type``) and compares their keys with what the class takes."""
+
+from collections.abc import Callable, Iterable
+from numbers import Real
+
+from mmengine.registry import Registry
+
+from mlore_mm import registry as ours
+from mlore_mm.utils.accepted_keys import Accepted, accepted_keys, closest, unknown_keys, wrong_text
+
+# Which registry a part comes from, by the parameter that holds it; otherwise from that of the whole.
+REGISTRY_OF = dict(
+    optimizer=ours.OPTIMIZERS,
+    dataset=ours.DATASETS,
+    datasets=ours.DATASETS,
+    sampler=ours.DATA_SAMPLERS,
+    batch_sampler=ours.DATA_SAMPLERS,
+    pipeline=ours.TRANSFORMS,
+    transforms=ours.TRANSFORMS,
+    labels=ours.LABEL_READERS,
+    init_cfg=ours.WEIGHT_INITIALIZERS,
+    vis_backends=ours.VISBACKENDS,
+    metric=ours.METRICS,
+    metrics=ours.METRICS,
+    loss=ours.MODELS,
+)
+# Dicts whose keys mmcv's builders take apart themselves, beyond what the class takes.
+LAYERS = ('norm_cfg', 'conv_cfg', 'act_cfg', 'padding_cfg', 'upsample_cfg', 'plugins')
+EXTRA = dict(init_cfg=('override', 'layer', 'checkpoint', 'prefix'))
+# Least value of a number, by its key, wherever it stands.
+LEAST = dict(
+    max_iters=1, max_epochs=1, val_interval=1, batch_size=1, num_workers=0, loss_weight=0, lr=0, weight_decay=0,
+    accumulative_counts=1, base_batch_size=1, times=1, out_channels=1, embed_dims=1, top_k=1, task_rank=1,
+)  # fmt: skip
+
+
+class Checker:
+    """Collects ``problems`` while it walks; each names its place by dotted key."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope, self.problems = scope, []
+
+    # ---- dicts with a type ---------------------------------------------------------------------------------------
+    def component(
+        self,
+        config,
+        place: str,
+        registry: Registry,
+        default: str | Callable | None = None,
+        extra: Iterable[str] = (),
+    ) -> None:
+        """A dict that is built by a registry.
+
+        Args:
+            config: The dict; objects that are built already pass.
+            place: Dotted key.
+            registry: Where its class is looked for.
+            default: What it is where it names no ``type``.
+            extra: Keys that the builder takes out before the class sees them.
+        """
+        if isinstance(config, str):
+            self.problems.append(f'{place} is {config!r}, expected dict(type={config!r}).')
+        if not isinstance(config, dict):
+            return
+        kind = config.get('type', default)
+        if kind is None:
+            self.problems.append(f'{place} has no `type`, so nothing can be built from {dict(config)}.')
+            return
+        cls = self.find(kind, registry) if isinstance(kind, str) else kind
+        if cls is None:
+            meant = closest(kind.split('.')[-1], known_types(registry, kind))
+            hint = f'Did you mean {meant!r}?' if meant else 'Is its module named in custom_imports?'
+            self.problems.append(f'{place}.type is {kind!r}, which no {registry.name} is called. {hint}')
+            return
+        self.keys(config, place, accepted_keys(cls), _name(cls), ('type', '_scope_', *extra))
+        self.inside(config, place, registry, getattr(cls, 'config_keys', {}))
+
+    def keys(self, config: dict, place: str, accepted: Accepted, owner: str, extra: Iterable[str] = ()) -> None:
+        """The keys of one dict, and the form of their values."""
+        for key, hint in unknown_keys(config, accepted, extra).items():
+            self.problems.append(f'{place}.{key}: {owner} takes no {key!r}. {hint}')
+        for key, value in config.items():
+            self.value(value, f'{place}.{key}', key, accepted.names.get(key))
+
+    def inside(self, config: dict, place: str, registry: Registry, known: dict) -> None:
+        """The parts of a component; ``known`` are the keys of those that are plain dicts."""
+        for key, value in config.items():
+            here = f'{place}.{key}'
+            if key in known:
+                self.plain(value, here, known[key])
+            elif key in ('metainfo', 'palette', 'classes', 'tasks'):
+                continue  # data; and the tasks, which are checked once, at the top
+            else:
+                self.anything(value, here, REGISTRY_OF.get(key, registry), key)
+
+    def anything(self, value, place: str, registry: Registry, key: str = '') -> None:
+        """Whatever stands there: components are checked wherever they are found."""
+        if isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                self.anything(item, f'{place}.{index}', registry, key)
+        elif isinstance(value, dict):
+            if key in LAYERS:
+                return
+            if 'type' in value and isinstance(value['type'], (str, type)):
+                self.component(value, place, registry, extra=EXTRA.get(key, ()))
+            else:
+                self.inside(value, place, registry, {})
+
+    # ---- plain dicts -----------------------------------------------------------------------------------------------
+    def plain(self, config, place: str, known) -> None:
+        """A dict without a ``type``; ``known`` are its keys, or the class or function that takes them."""
+        if not isinstance(config, dict):
+            return
+        accepted = accepted_keys(known) if callable(known) else Accepted(dict.fromkeys(known), True)
+        self.keys(config, place, accepted, f'`{place.split(".")[-1]}`')
+        for key, value in config.items():
+            if isinstance(known, dict) and known.get(key) is not None:
+                self.plain(value, f'{place}.{key}', known[key])
+
+    def value(self, value, place: str, key: str, expected: tuple[type, ...] | None) -> None:
+        """A text in place of a number or a yes or no, and numbers that are too small."""
+        wrong = wrong_text(value, expected)
+        if wrong:
+            self.problems.append(f'{place} {wrong}.')
+        elif key in LEAST and isinstance(value, str):
+            self.problems.append(f'{place} is the text {value!r}, expected a number.')
+        elif key in LEAST and isinstance(value, Real) and not value >= LEAST[key]:
+            self.problems.append(f'{place} is {value}, expected {LEAST[key]} or more.')
+
+    def find(self, kind: str, registry: Registry):
+        """The class of this name: in the registry where it belongs, else in any other."""
+        root = registry
+        while root.parent is not None:
+            root = root.parent
+        for candidate in (root, *(x for x in _others(root) if self.scope in x.children)):
+            with candidate.switch_scope_and_registry(self.scope) as current:
+                try:
+                    cls = current.get(kind)
+                except (KeyError, ImportError):  # a scope that is not installed
+                    cls = None
+            if cls is not None:
+                return cls
+        return registry.get(kind)
+
+
+def _others(root: Registry):
+    """mmengine's registries besides ``root``."""
+    import mmengine.registry as theirs
+
+    return (x for x in vars(theirs).values() if isinstance(x, Registry) and x is not root)
+
+
+def known_types(registry: Registry, wanted: str = '') -> list[str]:
+    """Names that the registry and its parents know, and the one that ``wanted`` names by its scope."""
+    names = []
+    scope, dot, _ = wanted.rpartition('.')
+    if dot and registry.parent is not None and scope in registry.parent.children:
+        names += registry.parent.children[scope].module_dict
+    while registry is not None:
+        names += registry.module_dict
+        registry = registry.parent
+    return names
+
+
+def _name(cls) -> str:
+    return getattr(cls, '__name__', str(cls))

@@ -1,0 +1,69 @@
+"""Settings whose names follow from the tasks: baselines and the number by which the best checkpoint is chosen."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from mlore_mm.registry import EVALUATOR, METRICS
+from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.accepted_keys import closest
+
+
+def check_baselines(cfg) -> list[str]:
+    """Baselines of tasks that there are, above 0."""
+    problems = []
+    for split in ('val', 'test'):
+        place, evaluator = f'{split}_evaluator.baselines', cfg.get(f'{split}_evaluator')
+        baselines = evaluator.get('baselines') if isinstance(evaluator, dict) else None
+        for name, value in (baselines or {}).items():
+            if name not in cfg.tasks:
+                meant = closest(name, cfg.tasks)
+                hint = f'Did you mean {meant!r}?' if meant else f'The tasks are {list(cfg.tasks)}.'
+                problems.append(f'{place}.{name}: there is no such task. {hint}')
+            elif isinstance(value, str) or not value > 0:
+                problems.append(f'{place}.{name} is {value!r}, expected a number above 0.')
+    return problems
+
+
+def check_save_best(cfg) -> list[str]:
+    """``save_best`` names a number that the evaluation reports."""
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    keys, evaluator, model = hook.get('save_best'), cfg.get('val_evaluator'), cfg.get('model')
+    if not keys or not _reports_by_task(evaluator) or evaluator.get('metrics') or not isinstance(model, dict):
+        return []
+    tasks = TaskSet(evaluator['tasks'])
+    problems = []
+    for key in [keys] if isinstance(keys, str) else keys:
+        if key in ('auto', 'delta_m'):
+            continue
+        task, _, number = str(key).partition('/')
+        known = _reported(tasks, task) if task in tasks else [f'{name}/{tasks[name].headline}' for name in tasks]
+        if known and key not in known and f'{task}/{number}' not in known:
+            meant = closest(str(key), [*known, 'delta_m', 'auto'])
+            hint = f'Did you mean {meant!r}?' if meant else f'There are {", ".join(known)}.'
+            problems.append(f'default_hooks.checkpoint.save_best is {key!r}, which no evaluation reports. {hint}')
+    return problems
+
+
+def _reports_by_task(evaluator) -> bool:
+    if not isinstance(evaluator, dict) or 'tasks' not in evaluator:
+        return False
+    cls = EVALUATOR.get(evaluator['type']) if isinstance(evaluator['type'], str) else evaluator['type']
+    return isinstance(cls, type) and 'tasks' in inspect.signature(cls).parameters
+
+
+def _reported(tasks: TaskSet, name: str) -> Iterable[str]:
+    """Names of the numbers that the metric of a task gives, found by asking it about one small unlabelled image."""
+    task = tasks[name]
+    config: Mapping = dict(task.metric, task=name)
+    try:
+        if 'workers' in inspect.signature(METRICS.get(config['type'])).parameters:
+            config['workers'] = 0
+        metric = METRICS.build(config)
+        metric.dataset_meta = dict(tasks=tasks.to_config())
+        target = torch.full((task.target_channels, 8, 8), float(task.ignore_value))
+        totals = metric.measure(torch.zeros(1, 8, 8), target, task.valid_mask(target))
+        return [f'{metric.prefix}/{number}' for number in metric.summarize(totals)]
+    except Exception:  # a metric that cannot be asked is believed
+        return []

@@ -1,0 +1,134 @@
+"""What stands where at the top level of a config, and which registry it is built by."""
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.utils.data import DataLoader
+
+from mlore_mm import registry as ours
+from mlore_mm.engine.config_check.components import Checker, known_types
+from mlore_mm.utils.accepted_keys import Accepted, accepted_keys, closest
+
+PARAMWISE = (
+    *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult', 'dwconv_decay_mult'),
+    *('dcn_offset_lr_mult', 'bypass_duplicate', 'layer_decay'),
+)
+# mmengine takes these out of a dataloader's config itself.
+_LOADER_EXTRA = ('dataset', 'sampler', 'batch_sampler', 'worker_init_fn', 'collate_fn', 'num_batch_per_epoch')
+
+
+def dataloader(checker: Checker, name: str, config) -> None:
+    if not isinstance(config, dict):
+        return
+    checker.keys(config, name, accepted_keys(DataLoader), 'a dataloader', _LOADER_EXTRA)
+    for key, registry in (('dataset', ours.DATASETS), ('sampler', ours.DATA_SAMPLERS)):
+        if key in config:
+            checker.component(config[key], f'{name}.{key}', registry)
+    checker.anything(config.get('batch_sampler'), f'{name}.batch_sampler', ours.DATA_SAMPLERS)
+
+
+def loop(checker: Checker, name: str, config) -> None:
+    if not isinstance(config, dict):
+        return
+    by_epoch = EpochBasedTrainLoop if config.get('by_epoch') else IterBasedTrainLoop
+    default = dict(train_cfg=by_epoch, val_cfg=ValLoop, test_cfg=TestLoop)[name]
+    checker.component(config, name, ours.LOOPS, default, ('by_epoch',))
+
+
+def optim_wrapper(checker: Checker, name: str, config) -> None:
+    if not isinstance(config, dict) or 'optimizer' not in config:  # several optimizers, by a constructor of one's own
+        checker.anything(config, name, ours.OPTIM_WRAPPERS)
+        return
+    checker.component(config, name, ours.OPTIM_WRAPPERS, 'OptimWrapper', ('constructor', 'paramwise_cfg'))
+    kind = config.get('constructor', 'DefaultOptimWrapperConstructor')
+    cls = checker.find(kind, ours.OPTIM_WRAPPER_CONSTRUCTORS) if isinstance(kind, str) else kind
+    if cls is None:
+        meant = closest(kind, ['DefaultOptimWrapperConstructor', *ours.OPTIM_WRAPPER_CONSTRUCTORS.module_dict])
+        checker.problems.append(f'{name}.constructor is {kind!r}, which is not known. Did you mean {meant!r}?')
+    clip = config.get('clip_grad')
+    by_value = isinstance(clip, dict) and clip.get('type') == 'value'
+    if isinstance(clip, dict):
+        accepted = accepted_keys(clip_grad_value_ if by_value else clip_grad_norm_)
+        checker.keys(clip, f'{name}.clip_grad', accepted, 'clipping', ('type',))
+    paramwise = config.get('paramwise_cfg')
+    if isinstance(paramwise, dict) and cls in (DefaultOptimWrapperConstructor, _ours()):
+        checker.keys(paramwise, f'{name}.paramwise_cfg', Accepted(dict.fromkeys(PARAMWISE), True), 'paramwise_cfg')
+        for key, value in (paramwise.get('custom_keys') or {}).items():
+            checker.plain(value, f'{name}.paramwise_cfg.custom_keys.{key}', ('lr_mult', 'decay_mult'))
+
+
+def _ours():
+    return ours.OPTIM_WRAPPER_CONSTRUCTORS.get('TrainableOptimWrapperConstructor')
+
+
+def evaluator(checker: Checker, name: str, config) -> None:
+    if isinstance(config, dict):  # an evaluator, or one metric
+        single = isinstance(config.get('type'), str) and config['type'].split('.')[-1] in known_types(ours.METRICS)
+        checker.component(config, name, ours.METRICS if single else ours.EVALUATOR, 'Evaluator')
+    else:
+        checker.anything(config, name, ours.METRICS)
+
+
+def hooks(checker: Checker, name: str, config) -> None:
+    if not isinstance(config, (dict, list, tuple)):
+        checker.problems.append(f"{name} is {config!r}, expected a list such as [dict(type='EMAHook')].")
+        return
+    for key, hook in config.items() if isinstance(config, dict) else enumerate(config):
+        if isinstance(hook, dict) and 'type' not in hook and isinstance(config, dict):
+            meant = closest(str(key), [x for x in config if x != key])
+            hint = f'Did you mean {name}.{meant}?' if meant else "Give it one: dict(type='...')."
+            checker.problems.append(f'{name}.{key} has no `type`, so nothing can be built from {dict(hook)}. {hint}')
+        else:
+            checker.component(hook, f'{name}.{key}', ours.HOOKS, extra=('priority',))
+
+
+def schedulers(checker: Checker, name: str, config) -> None:
+    for index, item in enumerate(config if isinstance(config, (list, tuple)) else [config]):
+        if isinstance(item, dict) and 'type' in item:
+            where = f'{name}.{index}' if isinstance(config, (list, tuple)) else name
+            checker.component(item, where, ours.PARAM_SCHEDULERS, extra=('convert_to_iter_based',))
+
+
+def tasks(checker: Checker, name: str, config) -> None:
+    for key, task in config.items():
+        checker.component(task, f'{name}.{key}', ours.TASKS)
+
+
+def _by(registry, default: str | None = None, extra: tuple[str, ...] = ()):
+    return lambda checker, name, config: checker.component(config, name, registry, default, extra)
+
+
+PLACES = dict(
+    tasks=tasks,
+    model=_by(ours.MODELS),
+    train_dataloader=dataloader,
+    val_dataloader=dataloader,
+    test_dataloader=dataloader,
+    val_evaluator=evaluator,
+    test_evaluator=evaluator,
+    train_cfg=loop,
+    val_cfg=loop,
+    test_cfg=loop,
+    optim_wrapper=optim_wrapper,
+    param_scheduler=schedulers,
+    default_hooks=hooks,
+    custom_hooks=hooks,
+    visualizer=_by(ours.VISUALIZERS, 'Visualizer'),
+    log_processor=_by(ours.LOG_PROCESSORS, 'LogProcessor'),
+    model_wrapper_cfg=_by(ours.MODEL_WRAPPERS),
+    strategy=_by(ours.STRATEGIES),
+    tta_model=_by(ours.MODELS),
+    tta_pipeline=lambda checker, name, config: checker.anything(config, name, ours.TRANSFORMS),
+)
+# Dicts with fixed keys, which may hold dicts with fixed keys.
+FIXED = dict(
+    env_cfg=dict(
+        cudnn_benchmark=None,
+        mp_cfg=dict(mp_start_method=None, opencv_num_threads=None),
+        dist_cfg=None,
+        resource_limit=None,
+    ),
+    randomness=Runner.set_randomness,
+    auto_scale_lr=dict(enable=None, base_batch_size=None),
+    custom_imports=dict(imports=None, allow_failed_imports=None),
+)
