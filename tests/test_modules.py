@@ -71,6 +71,7 @@ SHARED = {
     'models/losses/berhu': 'test_models/test_losses/test_cosine_normals.py',
     'models/losses/': 'test_models/test_losses/test_task_losses.py',
     'models/distributed': 'test_models/test_train_steps.py',
+    'engine/config_check/': 'test_engine/test_config_check.py',
     # declarations
     'models/output': 'test_models/test_losses/test_criterion.py',
     'registry': 'test_tasks/test_errors_and_files.py',

@@ -10,6 +10,7 @@ from torch import nn
 
 from mlore_mm.models.encoder_depth import block_depths
 from mlore_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mlore_mm.utils.accepted_keys import closest
 from mlore_mm.utils.unwrap import bare_model
 
 
@@ -27,12 +28,14 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     The log gets one line about frozen parameters instead of one for each.
 
     Raises:
-        ValueError: Nothing in the model can be trained, or ``layer_decay`` is not above 0 and at most 1.
+        ValueError: Nothing in the model can be trained; a key of ``custom_keys`` that is in no parameter's name; or
+            ``layer_decay`` is not above 0 and at most 1.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         if not any(parameter.requires_grad for parameter in bare_model(model).parameters()):
             raise ValueError('Every parameter of the model is frozen, so there is nothing to train.')
+        self._check_custom_keys(bare_model(model))
         with _summed_up():
             wrapper = super().__call__(model)
         groups = wrapper.optimizer.param_groups
@@ -41,6 +44,16 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         groups[:] = [group for group in groups if group['params']]
         self._decay_by_layer(bare_model(model), groups)
         return wrapper
+
+    def _check_custom_keys(self, model: nn.Module) -> None:
+        names = [name for name, _ in model.named_parameters()]
+        for key in self.paramwise_cfg.get('custom_keys') or {}:
+            if not any(key in name for name in names):
+                meant = closest(key, {part for name in names for part in name.split('.')})
+                raise ValueError(
+                    f'optim_wrapper.paramwise_cfg.custom_keys.{key}: no parameter has {key!r} in its name. '
+                    + (f'Did you mean {meant!r}?' if meant else f'They are called {names[0]}, ..., {names[-1]}.')
+                )
 
     def _decay_by_layer(self, model: nn.Module, groups: list[dict]) -> None:
         decay = (self.paramwise_cfg or {}).get('layer_decay')

@@ -17,8 +17,8 @@ from mlore_mm.datasets import MultiTaskDataset, SeededDataset
 from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint
 from mlore_mm.engine.checkpoints.files import steps_in
 from mlore_mm.engine.checkpoints.resume_settings import settle_settings, warn_of
-from mlore_mm.engine.folder_lock import FolderLock
 from mlore_mm.engine.config_check import check_config, check_names
+from mlore_mm.engine.folder_lock import FolderLock
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
 from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook

@@ -55,7 +55,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         ValueError: No tasks were handed in, or ``test_cfg`` names an unknown mode or task.
     """
 
-    config_keys = dict(test_cfg=('mode', 'crop_size', 'stride', 'tasks', 'groups'), train_cfg=('step',))
+    config_keys = dict(test_cfg=('mode', 'crop_size', 'stride', 'tasks', 'groups', 'resize'), train_cfg=('step',))
 
     def __init__(
         self,
@@ -76,8 +76,9 @@ class MultiTaskEncoderDecoder(BaseModel):
     ) -> None:
         if not tasks:
             raise ValueError(
-                'MultiTaskEncoderDecoder got no tasks. Configs hand them over by mlore_mm.tasks.bind_tasks(cfg), which '
-                "runs by itself where the config has runner_type='mlore_mm.MultiTaskRunner'."
+                'MultiTaskEncoderDecoder got no tasks. Configs hand them over by mlore_mm.tasks.bind_tasks(cfg). '
+                'RUNNERS.build(cfg), MultiTaskRunner.from_cfg(cfg) and init_model(cfg) call it, scripts do where the '
+                "config has runner_type='mlore_mm.MultiTaskRunner'; Runner.from_cfg(cfg) of mmengine does not."
             )
         tasks = TaskSet(tasks, aux_tasks)
         backbone = build_backbone(backbone, tasks)

@@ -102,7 +102,7 @@ def _nothing(self) -> None:
 
 @cache
 def _follow(function: Callable, rest: str) -> tuple[bool, tuple[str, ...]]:
-    """Whether ``**kwargs`` go to ``super().__init__`` and nowhere else, and the keys that are read from them by name."""
+    """Whether ``**kwargs`` go to ``super().__init__`` only, and the keys that are read from them by name."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):

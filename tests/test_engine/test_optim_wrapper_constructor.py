@@ -32,6 +32,16 @@ def test_frozen_parameters_stay_out(options):
     assert torch.equal(model[0].weight, before)
 
 
+def test_a_key_that_names_no_parameter_is_named():
+    model = nn.Module()
+    model.backbone = nn.Linear(2, 2)
+    with pytest.raises(
+        ValueError, match="custom_keys.backbon.x: no parameter has 'backbon.x'.*Did you mean 'backbone'"
+    ):
+        build(model, paramwise_cfg=dict(custom_keys={'backbon.x': dict(lr_mult=0.1)}))
+    build(model, paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
+
+
 def test_a_wholly_frozen_model_is_refused():
     with pytest.raises(ValueError, match='nothing to train'):
         build(nn.Linear(2, 2).requires_grad_(False))

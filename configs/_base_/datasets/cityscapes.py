@@ -2,7 +2,7 @@
 # 1024x2048, at half size here. Normals come from depth and the intrinsics, which follow the size of the image.
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes'
-image_size = (512, 1024)
+crop_size = (512, 1024)
 num_classes = 19  # or 16, with `tasks.semseg.out_channels=16` and no names
 
 # fmt: off
@@ -23,7 +23,7 @@ tasks = dict(
 train_pipeline = [
     dict(type='LoadMultiTaskImage'),
     dict(type='LoadMultiTaskLabels'),
-    dict(type='MultiTaskResize', size=image_size, keep_ratio=False),
+    dict(type='MultiTaskResize', size='$crop_size', keep_ratio=False),
     dict(type='MultiTaskRandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
     dict(type='NormalsFromDepth'),
@@ -33,7 +33,7 @@ train_pipeline = [
 # Labels are loaded after resizing: predictions are brought back to the original image and scored there.
 test_pipeline = [
     dict(type='LoadMultiTaskImage'),
-    dict(type='MultiTaskResize', size=image_size, keep_ratio=False),
+    dict(type='MultiTaskResize', size='$crop_size', keep_ratio=False),
     dict(type='LoadMultiTaskLabels'),
     dict(type='NormalsFromDepth'),
     dict(type='MarkIgnore'),

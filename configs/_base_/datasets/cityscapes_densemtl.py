@@ -1,6 +1,6 @@
 # Cityscapes in the protocol of DenseMTL: 16 classes, everything stretched to the network's size and scored there.
 _base_ = './cityscapes.py'
-image_size = (512, 1024)
+crop_size = (512, 1024)
 # fmt: off
 classes = (
     'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'sky',
@@ -23,7 +23,7 @@ tasks = dict(
 )
 
 stretch = dict(
-    type='MultiTaskResize', size=image_size, keep_ratio=False, image_interpolation='lanczos', scored_here=True
+    type='MultiTaskResize', size='$crop_size', keep_ratio=False, image_interpolation='lanczos', scored_here=True
 )
 train_pipeline = [
     dict(type='LoadMultiTaskImage'),

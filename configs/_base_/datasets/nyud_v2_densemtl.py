@@ -1,6 +1,6 @@
 # NYUD-v2 in the protocol of DenseMTL: everything stretched to the network's size and scored there, flips alone.
 _base_ = './nyud_v2.py'
-image_size = (448, 576)
+crop_size = (448, 576)
 tasks = dict(
     semseg=dict(loss_weight=100.0, metric=dict(type='IoUMetric', absent='skip')),
     depth=dict(_delete_=True, type='InverseDepth', loss_weight=1.0, metric=dict(type='PerImageDepthMetric')),
@@ -17,7 +17,7 @@ tasks = dict(
 )
 
 stretch = dict(
-    type='MultiTaskResize', size=image_size, keep_ratio=False, image_interpolation='lanczos', scored_here=True
+    type='MultiTaskResize', size='$crop_size', keep_ratio=False, image_interpolation='lanczos', scored_here=True
 )
 train_pipeline = [
     dict(type='LoadMultiTaskImage'),

@@ -1,5 +1,6 @@
 # DenseMTL's schedule: Adam, 40,000 iterations of 2 images, the rate divided by 10 at 30,000. `lr` is that of decoders
 # and exchange on NYUD-v2, the encoder learns at 2/3 of it.
+max_iters = 40000
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='TrainableOptimWrapperConstructor',
@@ -7,9 +8,11 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=2 / 3))),
 )
-param_scheduler = [dict(type='MultiStepLR', milestones=[30000], gamma=0.1, begin=0, end=40000, by_epoch=False)]
+param_scheduler = [
+    dict(type='MultiStepLR', milestones=['$max_iters * 3 // 4'], gamma=0.1, begin=0, end='$max_iters', by_epoch=False)
+]
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters='$max_iters', val_interval=4000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mlore_mm.apis.training.overrides import OverrideAction, apply_overrides
-from mlore_mm.utils.whole_files import explain_disk
 from mlore_mm.engine.config_check import check_overrides
+from mlore_mm.utils.whole_files import explain_disk
 
 TRACEBACK_SWITCH = 'MLORE_MM_TRACEBACK'
 

@@ -1,0 +1,187 @@
+"""Misspelt and misplaced settings: each is named with the right name, before anything is built."""
+
+import logging
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mlore_mm.apis import load_config
+from mlore_mm.apis.training.overrides import apply_overrides
+from mlore_mm.engine.config_check import check_config, check_names
+from mlore_mm.registry import RUNNERS
+from mlore_mm.tasks import bind_tasks
+from tests.shared import REPO
+from tests.test_engine.test_runner import load
+
+CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
+CONFIG = str(REPO / 'configs/mlore/mlore_tiny_synthrooms_nyud.py')
+
+# Setting to the name that is meant, or what the message says.
+TOP = {
+    'task_name': 'task_names',
+    'eval_task': 'eval_tasks',
+    'taks.edge.loss_weight': 'tasks',
+    'train_dataloder.batch_size': 'train_dataloader',
+    'optim_wraper.clip_grad.max_norm': 'optim_wrapper',
+    'custom_hoks': 'custom_hooks',
+    'load_form': 'load_from',
+    'find_unused_parameter': 'find_unused_parameters',
+    'randomnes.seed': 'randomness',
+    'workdir': 'work_dir',
+    'log_levl': 'log_level',
+    'runner_typ': 'runner_type',
+    'crop_sze': 'crop_size',
+}
+KEYS = {
+    'model.decode_hed.top_k': 'decode_head',
+    'model.decode_head.topk': 'top_k',
+    'model.decode_head.rank': 'ranks',
+    'model.decode_head.num_experts': 'It takes ',
+    'model.decode_head.gate.nois': 'noise',
+    'model.backbone.dept': 'depth',
+    'model.gradient_surgry': 'gradient_surgery',
+    'model.test_cfg.mod': 'mode',
+    'model.test_cfg.crop_sise': 'crop_size',
+    'model.train_cfg.foo': 'It takes step',
+    'model.criterion.weightng': 'weighting',
+    'model.criterion.auxiliary_losses.load_balance.loss_wieght': 'loss_weight',
+    'model.data_preprocessor.men': 'mean',
+    'tasks.edge.loss_wieght': 'loss_weight',
+    'tasks.edge.loss.pos_wieght': 'pos_weight',
+    'tasks.edge.metric.max_dst': 'max_dist',
+    'train_dataloader.batchsize': 'batch_size',
+    'train_dataloader.dataset.lables.semseg.dir': 'labels',
+    'train_dataloader.dataset.data_prefix.image': 'img',
+    'train_dataloader.dataset.labels.semseg': dict(type='IdMapReader', dirr='x'),
+    'train_dataloader.dataset.pipeline.4.prb': 'prob',
+    'train_dataloader.sampler.shufle': 'shuffle',
+    'val_evaluator.baseline.depth': 'baselines',
+    'val_evaluator.baselines.dpeth': 'depth',
+    'optim_wrapper.acumulative_counts': 'accumulative_counts',
+    'optim_wrapper.constructr': 'constructor',
+    'optim_wrapper.optimizer.lrr': 'lr',
+    'optim_wrapper.clip_grad.max_nrm': 'max_norm',
+    'optim_wrapper.paramwise_cfg.custom_keyz.backbone.lr_mult': 'custom_keys',
+    'param_scheduler.0.powr': 'power',
+    'auto_scale_lr.base_batchsize': 'base_batch_size',
+    'default_hooks.checkpoint.intervall': 'interval',
+    'default_hooks.checkpoint.max_keep_ckpt': 'max_keep_ckpts',
+    'default_hooks.chekpoint.interval': 'checkpoint',
+    'visualizer.vis_backend': 'vis_backends',
+    'log_processor.by_epochs': 'by_epoch',
+    'env_cfg.cudnn_benchmrk': 'cudnn_benchmark',
+    'env_cfg.mp_cfg.mp_start': 'mp_start_method',
+    'randomness.sed': 'seed',
+    'train_cfg.max_iter': 'max_iters',
+    'val_cfg.typ': 'type',
+}
+VALUES = {
+    'optim_wrapper.optimizer.type': ('AdamWW', "Did you mean 'AdamW'"),
+    'optim_wrapper.type': ('AmpOptimWraper', "'AmpOptimWrapper'"),
+    'model.decode_head.type': ('MLoREDecodHead', "'MLoREDecodeHead'"),
+    'model.backbone.type': ('mmseg.ResNett', "'ResNet'"),
+    'tasks.edge.type': ('Edg', "'Edge'"),
+    'tasks.edge.loss.type': ('BalancedBCE', "'BalancedBCELoss'"),
+    'train_dataloader.sampler.type': ('ResumeableSampler', "'ResumableSampler'"),
+    'train_dataloader.dataset.pipeline.4.type': ('MultiTaskFlip', 'MultiTaskRandomFlip'),
+    'param_scheduler.0.type': ('PolyLr', "'PolyLR'"),
+    'val_evaluator.type': ('MultiTaskEvaluater', "'MultiTaskEvaluator'"),
+    'train_cfg.type': ('IterBasedTrainLop', "'IterBasedTrainLoop'"),
+    'custom_hooks': (['RoutingHook'], r"custom_hooks.0 is 'RoutingHook', expected dict\(type='RoutingHook'\)"),
+    'default_hooks.checkpoint.save_best': ('semseg/miou', "'semseg/mIoU'"),
+    'model.frozen_backbone': ('false', "is the text 'false', expected bool"),
+    'tasks.depth.interpolation': ('bilinaer', "expected one of .*'bilinear'"),
+    'tasks.semseg.out_channels': ('40', "is the text '40', expected int"),
+    'tasks.depth.loss_weight': ('4', "is the text '4', expected float"),
+    'optim_wrapper.optimizer.lr': ('1e-x', 'expected a number'),
+    'resume': ('yes', "is the text 'yes', expected bool"),
+    'val_evaluator.baselines.depth': (-1, 'expected a number above 0'),
+    'train_cfg.max_iters': (-1, 'is -1, expected 1 or more'),
+    'max_iters': (-1, 'train_cfg.max_iters is -1'),
+    'train_cfg.val_interval': (0, 'is 0, expected 1 or more'),
+}
+
+
+@pytest.fixture(scope='module')
+def config():
+    return Config.fromfile(CONFIG)
+
+
+def check(cfg) -> None:
+    check_names(cfg)
+    check_config(bind_tasks(cfg))
+
+
+def changed(config: Config, key: str, value) -> Config:
+    cfg = Config(config.to_dict(), cfg_text=config.text)
+    apply_overrides(cfg, {key: value})
+    return cfg
+
+
+@pytest.mark.parametrize('key', TOP)
+def test_names_of_the_top_level(config, key):
+    with pytest.raises(ValueError, match=f"{key.split('.')[0]}.*Did you mean '{TOP[key]}'"):
+        check(changed(config, key, 1))  # in a leaf, or by a script of mmsegmentation
+    with pytest.raises(ValueError, match=f"{key}.*Did you mean '{TOP[key]}'"):
+        load_config(CONFIG, cfg_options={key: 1})
+
+
+@pytest.mark.parametrize('key', KEYS)
+def test_keys_of_parts(config, key):
+    meant = KEYS[key]
+    if isinstance(meant, dict):
+        with pytest.raises(ValueError, match="dirr: IdMapReader takes no 'dirr'. Did you mean 'dir'"):
+            check(changed(config, key, meant))
+        return
+    pattern = meant if ' ' in meant else f'Did you mean .*{meant}'
+    with pytest.raises(ValueError, match=pattern):
+        check(changed(config, key, 1))
+
+
+@pytest.mark.parametrize('key', VALUES)
+def test_classes_and_values(config, key):
+    value, message = VALUES[key]
+    with pytest.raises(ValueError, match=message):
+        check(changed(config, key, value))
+
+
+def test_all_mistakes_come_in_one_message(config):
+    cfg = changed(changed(config, 'model.decode_head.topk', 1), 'randomness.sed', 1)
+    with pytest.raises(ValueError, match=r'has 2 mistakes:\n- model.decode_head.topk.*\n- randomness.sed'):
+        check(cfg)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_published_configs_pass(path):
+    check(Config.fromfile(path))
+
+
+def test_variables_of_a_config_are_fine(tmp_path, caplog):
+    (tmp_path / 'mine.py').write_text(
+        f'_base_ = {CONFIG!r}\ntask_name = "depth"\ntask_names = [task_name]\n_custom_hok = 1\nnote = "unused"\n'
+        'custom_hoks = dict(batch_size=2)\ntrain_dataloader = dict(**custom_hoks)\nbatch = 3\n'
+        "val_dataloader = dict(batch_size='$batch')\n"
+    )
+    with caplog.at_level(logging.WARNING, 'mmengine'):
+        cfg = load_config(str(tmp_path / 'mine.py'), cfg_options={'batch': 4})
+        check(cfg)
+    assert cfg.val_dataloader.batch_size == 4
+    with pytest.raises(ValueError, match=r"task_name: the config copied its variable.*write '\$task_name'"):
+        load_config(str(tmp_path / 'mine.py'), cfg_options={'task_name': 'edge'})
+
+
+def test_a_bound_config_of_a_work_folder_passes(tmp_path):
+    cfg = bind_tasks(Config.fromfile(CONFIG))
+    cfg.task_name = 'left over'
+    cfg.dump(str(tmp_path / 'dumped.py'))
+    check(Config.fromfile(tmp_path / 'dumped.py'))
+
+
+def test_the_runner_checks_before_it_builds(tmp_path):
+    cfg = load(tmp_path)
+    cfg.default_hooks.checkpoint.intervall = 1
+    with pytest.raises(ValueError, match="checkpoint.intervall: .*Did you mean 'interval'"):
+        RUNNERS.build(cfg)
+    assert not list((tmp_path / 'work').glob('*'))
+    assert not DefaultScope.check_instance_created(cfg.experiment_name)

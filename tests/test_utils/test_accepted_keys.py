@@ -1,0 +1,62 @@
+from torch.optim import AdamW
+
+from mlore_mm.registry import MODELS
+from mlore_mm.tasks import Depth
+from mlore_mm.utils.accepted_keys import accepted_keys, closest, unknown_keys, wrong_text
+
+
+class Base:
+    def __init__(self, base: int = 0) -> None: ...
+
+
+class Middle(Base):
+    def __init__(self, middle: 'bool | None' = None, *, flag: bool = False, **kwargs) -> None:
+        kwargs.setdefault('base', 1)
+        super().__init__(**kwargs)
+
+
+class Plain(Middle):
+    pass
+
+
+class Elsewhere(Base):
+    def __init__(self, interval: int = 1, **kwargs) -> None:
+        self.size = kwargs.pop('size', None)
+        self.options = kwargs
+
+
+def function(a, b: float = 1.0): ...
+
+
+def test_keys_of_parents_are_taken_through_kwargs():
+    accepted = accepted_keys(Plain)
+    assert accepted.complete
+    assert accepted.names == dict(middle=(bool, type(None)), flag=(bool,), base=None)  # read by name as well
+    assert accepted_keys(function).names == dict(a=None, b=(float,))
+
+
+def test_kwargs_that_go_elsewhere_may_hold_anything_but_near_misses():
+    accepted = accepted_keys(Elsewhere)
+    assert not accepted.complete
+    assert set(accepted.names) == {'interval', 'size'}
+    assert unknown_keys(dict(anything=1, intervall=2), accepted) == {'intervall': "Did you mean 'interval'?"}
+
+
+def test_classes_of_others():
+    assert {'lr', 'betas'} <= set(accepted_keys(AdamW).names)
+    resnet = accepted_keys(MODELS.get('mmseg.ResNetV1c'))  # takes **kwargs only
+    assert resnet.complete
+    assert {'depth', 'norm_cfg', 'init_cfg'} <= set(resnet.names)
+    assert accepted_keys(Depth).names['loss_weight'] == (float,)
+
+
+def test_what_was_meant():
+    assert closest('AdamWW', ['Adam', 'AdamW', 'SGD']) == 'AdamW'
+    assert closest('miou', ['mIoU', 'mAcc']) == 'mIoU'
+    assert closest('zzz', ['mIoU']) is None
+    assert unknown_keys(dict(zzz=1, _scope_=2), accepted_keys(Base)) == {'zzz': 'It takes base.'}
+
+
+def test_text_for_a_number():
+    assert wrong_text('40', (int, float)) == "is the text '40', expected int or float"
+    assert wrong_text('40', (str, int)) is wrong_text(40, (int,)) is wrong_text('x', None) is None
