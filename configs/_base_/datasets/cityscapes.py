@@ -45,7 +45,9 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='ResumableSampler', shuffle=True),
-    dataset=dict(type=dataset_type, data_root=data_root, split='train', classes=num_classes, pipeline=train_pipeline),
+    dataset=dict(
+        type=dataset_type, data_root='$data_root', split='train', classes=num_classes, pipeline=train_pipeline
+    ),
 )
 val_dataloader = dict(
     batch_size=1,
@@ -54,7 +56,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='$data_root',
         split='val',
         classes=num_classes,
         pipeline=test_pipeline,
