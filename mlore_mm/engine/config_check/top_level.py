@@ -14,7 +14,15 @@ from mlore_mm.utils.config_variables import referenced_variables
 _MORE = (
     *('tasks', 'task_names', 'aux_tasks', 'eval_tasks', 'runner_type', 'custom_imports', 'sync_bn', 'tta_model'),
     *('tta_pipeline', 'find_unused_parameters', 'model_wrapper_cfg', 'broadcast_buffers', 'compile', 'work_dir'),
-    *('launcher', 'filename', 'dist_params', 'cudnn_benchmark', 'detect_anomalous_params', 'activation_checkpointing'),
+    *(
+        'resume_settings',
+        'launcher',
+        'filename',
+        'dist_params',
+        'cudnn_benchmark',
+        'detect_anomalous_params',
+        'activation_checkpointing',
+    ),
 )
 KNOWN = {
     name
