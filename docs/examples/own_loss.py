@@ -8,7 +8,7 @@ from mlore_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class BerHuLoss(nn.Module):
+class ReverseHuberLoss(nn.Module):
     """L1 for small errors, squared for large ones: |e| up to c, (e^2 + c^2) / (2c) above; mean over valid pixels.
 
     c is a share of the largest error of the batch. Source: Laina et al., 3DV 2016.
@@ -20,7 +20,7 @@ class BerHuLoss(nn.Module):
     def __init__(self, share: float = 0.2) -> None:
         super().__init__()
         if not 0 < share <= 1:
-            raise ValueError(f'BerHuLoss needs 0 < share <= 1, but got {share}. Check `loss` of the task.')
+            raise ValueError(f'ReverseHuberLoss needs 0 < share <= 1, but got {share}. Check `loss` of the task.')
         self.share = share
 
     def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:

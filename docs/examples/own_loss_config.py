@@ -4,4 +4,4 @@ _base_ = '../../configs/mlore/mlore_tiny_synthrooms_nyud.py'
 
 custom_imports = dict(imports=['mlore_mm', 'own_loss'], allow_failed_imports=False)
 task_names = ['semseg', 'depth']
-tasks = dict(depth=dict(loss=dict(type='BerHuLoss', share=0.2), loss_weight=0.5))
+tasks = dict(depth=dict(loss=dict(type='ReverseHuberLoss', share=0.2), loss_weight=0.5))

@@ -12,7 +12,7 @@ from mlore_mm.tasks import DenseRegression
 
 @TASKS.register_module()
 @dataclass(frozen=True, kw_only=True)
-class InverseDepth(DenseRegression):
+class Nearness(DenseRegression):
     """1 / distance, in 1/m; 0 marks a pixel without a reading. Far surfaces weigh less than in plain depth.
 
     Loss (L1), metric (MAE, RMSE) and drawing are those of ``DenseRegression``.
@@ -38,7 +38,7 @@ class InverseDepth(DenseRegression):
 
 
 @LABEL_READERS.register_module()
-class InverseDepthReader(NpyReader):
+class NearnessReader(NpyReader):
     """Depth in metres from a ``.npy`` file as 1 / depth; pixels without a reading stay 0."""
 
     def read(self, path: str) -> np.ndarray:

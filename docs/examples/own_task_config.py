@@ -3,10 +3,10 @@
 _base_ = '../../configs/mlore/mlore_tiny_synthrooms_nyud.py'
 
 custom_imports = dict(imports=['mlore_mm', 'own_task'], allow_failed_imports=False)
-tasks = dict(inverse_depth=dict(type='InverseDepth', loss_weight=2.0))  # added at the end of the others
+tasks = dict(inverse_depth=dict(type='Nearness', loss_weight=2.0))  # added at the end of the others
 task_names = ['semseg', 'depth', 'inverse_depth']  # without this line: all five
 
-labels = dict(inverse_depth=dict(type='InverseDepthReader', dir='depth'))
+labels = dict(inverse_depth=dict(type='NearnessReader', dir='depth'))
 train_dataloader = dict(dataset=dict(labels=labels))
 val_dataloader = dict(dataset=dict(labels=labels))
 test_dataloader = val_dataloader

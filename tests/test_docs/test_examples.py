@@ -84,7 +84,7 @@ def test_example_trains_and_is_evaluated(name, tmp_path, monkeypatch, rooms, own
 
 
 def test_own_task_follows_the_zoom():
-    task = example('own_task').InverseDepth(name='inverse_depth')
+    task = example('own_task').Nearness(name='inverse_depth')
     assert task.rescale_values(torch.tensor(0.5), 2.0) == 1.0  # 2 m seen at twice the size are 1 m
     assert not task.valid_mask(torch.zeros(1, 1, 1)).any()
     assert task.decode(torch.tensor([[[-1.0]]])) == 0
@@ -92,12 +92,12 @@ def test_own_task_follows_the_zoom():
 
 def test_own_reader_keeps_unread_pixels(tmp_path):
     np.save(tmp_path / 'a.npy', np.array([[0.0, 0.5], [2.0, 4.0]]))
-    values = example('own_task').InverseDepthReader(dir='.').read(str(tmp_path / 'a.npy'))
+    values = example('own_task').NearnessReader(dir='.').read(str(tmp_path / 'a.npy'))
     assert values.tolist() == [[0, 2], [0.5, 0.25]]
 
 
 def test_own_loss_by_hand():
-    loss = example('own_loss').BerHuLoss(share=0.5)
+    loss = example('own_loss').ReverseHuberLoss(share=0.5)
     logits = torch.tensor([[[[1.0, 4.0, 9.0]]]], requires_grad=True)
     target, valid = torch.zeros(1, 1, 1, 3), torch.tensor([[[[True, True, False]]]])
     value = loss(logits, target, valid)  # c = 2: |1| and (16 + 4) / 4
