@@ -68,6 +68,12 @@ RESNET = dict(
     type='mmseg.ResNet', depth=18, stem_channels=8, base_channels=8, norm_cfg=dict(type='BN'), norm_eval=False
 )
 WIDTHS = [8, 16, 32, 64]
+DILATED = dict(type='DilatedResNet', depth=18, stem_channels=8, planes=WIDTHS)
+DEEPLAB = dict(
+    type='PerTaskHead',
+    in_channels=[64],
+    head=dict(type='DeepLabHead', in_channels=64, channels=8, dilations=(1, 2, 3), dropout=0.0),
+)
 STEM_RESNET = dict(RESNET, type='StemResNet', strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), contract_dilation=True)
 SECTIONS = dict(in_channels=[8, *WIDTHS], channels=[8, 12, 12, 16, 16], dilations=(1, 2), dropout=0.0)
 VIT = dict(arch=dict(embed_dims=8, num_layers=3, num_heads=2), img_size=(64, 128), drop_path_rate=0.0)
@@ -147,6 +153,26 @@ SYSTEMS = {
             size=(64, 128),
             other_size=(128, 64),
             refused='built for images of 64x128',
+        ),
+        System(
+            'cross_stitch',
+            dict(
+                backbone=dict(type='EncodersInStep', encoder=DILATED, exchange=dict(type='CrossStitch')),
+                decode_head=DEEPLAB,
+                criterion=groups(),
+            ),
+        ),
+        System(
+            'nddr_cnn',
+            dict(
+                backbone=dict(type='EncodersInStep', encoder=DILATED, exchange=dict(type='NDDR')),
+                decode_head=DEEPLAB,
+                criterion=groups(),
+            ),
+        ),
+        System(
+            'mtan',
+            dict(backbone=dict(type='MTAN', encoder=DILATED), decode_head=DEEPLAB, criterion=groups()),
         ),
     )
 }

@@ -9,9 +9,14 @@ from .m3vit import M3VIT
 from .pad_net import MTI_NET, PAD_NET
 from .published import SYSTEMS, convert_to_ours, convert_to_published, register_system
 from .rename import KeyTable
+from .sharing import CROSS_STITCH, MTAN, NDDR_CNN, join_single_tasks
 from .task_prompter import TASK_PROMPTER
 
 __all__ = [
+    'CROSS_STITCH',
+    'MTAN',
+    'NDDR_CNN',
+    'join_single_tasks',
     'DEEP_LAB',
     'DENSE_MTL',
     'INVPT',

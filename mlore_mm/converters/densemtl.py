@@ -12,7 +12,7 @@ _UNUSED = {
 }
 
 
-def _aspp(published: str, ours: str) -> list[tuple[str, str]]:
+def aspp_rows(published: str, ours: str) -> list[tuple[str, str]]:
     """``{j}`` is convolution or norm."""
     branches = {
         'convs.0.{j}': 'point.{j}',
@@ -24,13 +24,22 @@ def _aspp(published: str, ours: str) -> list[tuple[str, str]]:
     return [(f'{published}.{theirs}.{{p}}', f'{ours}.{name}.{{p}}') for theirs, name in branches.items()]
 
 
+# A DeepLab head per task, which the code of the sharing networks has as well.
+DEEPLAB_ROWS = [
+    *aspp_rows('heads.{t}.0', 'decode_head.heads.{t}.aspp'),
+    ('heads.{t}.1.{p}', 'decode_head.heads.{t}.conv.{p}'),
+    ('heads.{t}.2.{p}', 'decode_head.heads.{t}.norm.{p}'),
+    ('heads.{t}.4.{p}', 'decode_head.heads.{t}.predict.{p}'),
+]
+
+
 def _decoders(side_scale: int) -> list[tuple[str, str]]:
     """Encoder, decoders and predictions of DenseMTL and PAD-Net+."""
     steps, ours = 'heads.{t}.decoder', 'decode_head.decoders.{t}'
     predictions = {14: 0, 15: side_scale}
     return [
         ('backbone.encoder.{rest}', 'backbone.{rest}'),
-        *_aspp(f'{steps}.0', f'{ours}.aspp'),
+        *aspp_rows(f'{steps}.0', f'{ours}.aspp'),
         *((f'{steps}.{n}.block.0.conv.{{p}}', f'{ours}.enter.{scale}.conv.{{p}}') for n, scale in _ENTER.items()),
         *((f'{steps}.{n}.block.0.conv.{{p}}', f'{ours}.leave.{scale}.conv.{{p}}') for n, scale in _LEAVE.items()),
         *((f'{steps}.{n}.{{p}}', f'decode_head.predict.{{t}}.{scale}.{{p}}') for n, scale in predictions.items()),
@@ -77,10 +86,7 @@ DEEP_LAB = register_system(
     KeyTable(
         [
             ('backbone.encoder.{rest}', 'backbone.{rest}'),
-            *_aspp('heads.{t}.0', 'decode_head.heads.{t}.aspp'),
-            ('heads.{t}.1.{p}', 'decode_head.heads.{t}.conv.{p}'),
-            ('heads.{t}.2.{p}', 'decode_head.heads.{t}.norm.{p}'),
-            ('heads.{t}.4.{p}', 'decode_head.heads.{t}.predict.{p}'),
+            *DEEPLAB_ROWS,
         ],
         unused=_UNUSED,
         prefix='',

@@ -9,7 +9,7 @@ import torch
 from mlore_mm.converters.plain_vit import vit_rows
 from mlore_mm.converters.published import register_system
 from mlore_mm.converters.rename import KeyTable
-from mlore_mm.models.decode_heads.cross_task import PUBLISHED_ORDER
+from mlore_mm.tasks import PUBLISHED_ORDER
 
 Value = TypeVar('Value')
 _GATE = re.compile(r'(.*blocks\.\d+\.mlp\.gate\.)(\w+)(\.w_gate)')

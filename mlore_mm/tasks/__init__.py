@@ -7,12 +7,14 @@ from .class_map import ClassMap, HumanParts, SemSeg
 from .inverse_depth import InverseDepth
 from .label_statistics import Finding, LabelStatistics
 from .normals import SurfaceNormals
+from .order import PUBLISHED_ORDER, in_order
 from .regression import DenseRegression, Depth
 from .results import ClassMapResult, DepthResult, NormalsResult, NumbersResult, ProbabilityResult, TaskResult
 from .saliency import Saliency
 from .task_set import TaskSet, check_task_names
 
 __all__ = [
+    'PUBLISHED_ORDER',
     'ClassMap',
     'ClassMapResult',
     'DenseRegression',
@@ -34,5 +36,6 @@ __all__ = [
     'TaskSet',
     'bind_tasks',
     'check_task_names',
+    'in_order',
     'leaf_datasets',
 ]

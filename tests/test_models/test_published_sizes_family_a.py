@@ -23,6 +23,16 @@ PUBLISHED = {
 }
 
 
+SHARING = {
+    'sharing/deeplab_r50_nyud': (55_769_449, 266.59),
+    'sharing/cross-stitch_r50_nyud': (79_292_841, 383.39),
+    'sharing/nddr-cnn_r50_nyud': (101_591_721, 494.43),
+    'sharing/mtan_r50_nyud': (72_052_713, 394.31),
+    'sharing/deeplab_r18_pascal': (34_795_873, 142.12),
+    'sharing/cross-stitch_r18_pascal': (79_525_921, 334.64),
+    'sharing/nddr-cnn_r18_pascal': (88_318_561, 373.22),
+    'sharing/mtan_r18_pascal': (36_613_425, 159.15),
+}
 FAST = ('pad_net/pad-net_hrnet18s_nyud', 'mti_net/mti-net_hrnet18s_nyud')
 CASES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED]
 
@@ -48,3 +58,13 @@ def test_a_task_alone_spares_its_messages_and_heads():
         model = build_for_counting(bind_tasks(Config.fromfile(REPO / 'configs' / f'{name}.py')))
         one, both = (count_macs(model, (480, 640), tasks)['total'] for tasks in (['depth'], ['semseg', 'depth']))
         assert one / both == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', SHARING)
+def test_published_numbers_of_sharing_networks(name):
+    model = build_for_counting(bind_tasks(Config.fromfile(REPO / 'configs' / f'{name}.py')))
+    parameters, gmac = SHARING[name]
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    macs = count_macs(model, (480, 640) if 'nyud' in name else (512, 512))
+    assert macs['total'] / 1e9 == pytest.approx(gmac, abs=0.006)

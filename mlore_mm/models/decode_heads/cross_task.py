@@ -6,9 +6,7 @@ from torch import Tensor
 
 from mlore_mm.models.decode_heads.base import MultiTaskHead
 from mlore_mm.models.features import Features
-
-# The order in which the published code of PAD-Net and MTI-Net joins tasks, whatever the order in its config.
-PUBLISHED_ORDER = ('semseg', 'human_parts', 'sal', 'normals', 'edge', 'depth')
+from mlore_mm.tasks import PUBLISHED_ORDER, in_order  # noqa: F401  (the order is imported from here as well)
 
 
 class CrossTaskHead(MultiTaskHead):
@@ -21,8 +19,8 @@ class CrossTaskHead(MultiTaskHead):
         tasks: As in :class:`MultiTaskHead`.
         in_channels: As there, levels from fine to coarse.
         in_index: As there.
-        task_order: Names in the order in which tasks are joined to one tensor: it is part of a checkpoint. Tasks that
-            it does not name follow in the model's order, and names of tasks that the model does not have are skipped.
+        task_order: Names in the order in which tasks are joined to one tensor: it is part of a checkpoint. By default
+            the published one, whatever the order in a config; tasks that it does not name follow in the model's order.
         init_cfg: As in mmengine.
 
     Raises:
@@ -34,7 +32,7 @@ class CrossTaskHead(MultiTaskHead):
         tasks,
         in_channels: Sequence[int],
         in_index: Sequence[int] | None = None,
-        task_order: Iterable[str] = PUBLISHED_ORDER,
+        task_order: Iterable[str] | None = None,
         init_cfg: dict | None = None,
         aux_tasks: Sequence[str] | None = None,
     ) -> None:
@@ -44,8 +42,7 @@ class CrossTaskHead(MultiTaskHead):
                 f'{type(self).__name__} has nothing to predict: all of {list(self.tasks)} are in `aux_tasks`. Leave at '
                 'least one task out of it; predicted tasks are supervised by an initial prediction as well.'
             )
-        named = [name for name in task_order if name in self.tasks]
-        self.task_order = [*named, *(name for name in self.tasks if name not in named)]
+        self.task_order = in_order(self.tasks, task_order)
         self.main_order = [name for name in self.task_order if name in self.main_tasks]
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from mlore_mm.models.decode_heads.cross_task import PUBLISHED_ORDER, CrossTaskHead
+from mlore_mm.models.decode_heads.cross_task import CrossTaskHead
 from mlore_mm.models.features import Features
 from mlore_mm.models.layers.distillation import Distillation
 from mlore_mm.models.layers.feature_propagation import FeaturePropagation
@@ -47,7 +47,7 @@ class MTINetHead(CrossTaskHead):
         in_channels: Sequence[int],
         legacy_fpm_layout: bool = False,
         in_index: Sequence[int] | None = None,
-        task_order: Iterable[str] = PUBLISHED_ORDER,
+        task_order: Iterable[str] | None = None,
         init_cfg: dict | None = None,
         aux_tasks: Sequence[str] | None = None,
     ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from mlore_mm.models.decode_heads.cross_task import PUBLISHED_ORDER, CrossTaskHead, once_per_input
+from mlore_mm.models.decode_heads.cross_task import CrossTaskHead, once_per_input
 from mlore_mm.models.features import Features
 from mlore_mm.models.layers.distillation import Distillation
 from mlore_mm.models.layers.initial_prediction import InitialPrediction
@@ -40,7 +40,7 @@ class PADNetHead(CrossTaskHead):
         in_channels: Sequence[int],
         embed_dims: int = 256,
         in_index: Sequence[int] | None = None,
-        task_order: Iterable[str] = PUBLISHED_ORDER,
+        task_order: Iterable[str] | None = None,
         init_cfg: dict | None = None,
         aux_tasks: Sequence[str] | None = None,
     ) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from mlore_mm.models.decode_heads.base import MultiTaskHead
-from mlore_mm.models.decode_heads.cross_task import PUBLISHED_ORDER
 from mlore_mm.models.features import Features
 from mlore_mm.models.layers.pup_decoder import PUPDecoder
 from mlore_mm.models.layers.task_attention import TaskAttention
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
+from mlore_mm.tasks import PUBLISHED_ORDER
 
 
 @MODELS.register_module()

@@ -19,6 +19,7 @@ from .pyramid_sum import PyramidSum
 from .residual_blocks import BasicBlock, BottleneckBlock
 from .section_decoder import SectionDecoder
 from .squeeze_excite import SqueezeExcite
+from .stage_exchange import NDDR, CrossStitch
 from .stage_fusion import StageFusion
 from .task_attention import TaskAttention
 from .task_modules import TaskConv1x1, TaskModules
@@ -27,6 +28,8 @@ from .token_mixture import ExpertLinear, TokenMixture
 from .token_router import ConditionedRouter, MultiGateRouter, TaskFeatures
 
 __all__ = [
+    'NDDR',
+    'CrossStitch',
     'ASPP',
     'AffinityDecoder',
     'BasicBlock',

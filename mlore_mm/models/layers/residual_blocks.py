@@ -13,13 +13,24 @@ class BasicBlock(nn.Module):
         in_channels: C_in.
         channels: C.
         shortcut_conv: Put the convolution on the shortcut; by default where the widths differ.
+        stride: Of the first convolution, and of the shortcut.
+        dilations: Of the first and of the second convolution.
     """
 
-    def __init__(self, in_channels: int, channels: int, shortcut_conv: bool | None = None) -> None:
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        shortcut_conv: bool | None = None,
+        stride: int = 1,
+        dilations: tuple[int, int] = (1, 1),
+    ) -> None:
         super().__init__()
-        self.conv1, self.bn1 = conv3x3(in_channels, channels), nn.BatchNorm2d(channels)
-        self.conv2, self.bn2 = conv3x3(channels, channels), nn.BatchNorm2d(channels)
-        self.downsample = make_shortcut(in_channels, channels, shortcut_conv)
+        self.conv1, self.bn1 = conv3x3(in_channels, channels, stride, dilations[0]), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = conv3x3(channels, channels, 1, dilations[1]), nn.BatchNorm2d(channels)
+        self.downsample = make_shortcut(in_channels, channels, shortcut_conv, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn1(self.conv1(x)).relu()
@@ -35,20 +46,31 @@ class BottleneckBlock(nn.Module):
         in_channels: C_in.
         channels: C, a multiple of 4.
         shortcut_conv: See :class:`BasicBlock`.
+        stride: Of the Conv3x3, and of the shortcut.
+        dilations: The first one is that of the Conv3x3.
 
     Raises:
         ValueError: C is not a multiple of 4.
     """
 
-    def __init__(self, in_channels: int, channels: int, shortcut_conv: bool | None = None) -> None:
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        shortcut_conv: bool | None = None,
+        stride: int = 1,
+        dilations: tuple[int, ...] = (1, 1),
+    ) -> None:
         super().__init__()
         if channels % 4:
             raise ValueError(f'A bottleneck block needs a width that is a multiple of 4, but got {channels}.')
         width = channels // 4
         self.conv1, self.bn1 = conv1x1(in_channels, width), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = conv3x3(width, width), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = conv3x3(width, width, stride, dilations[0]), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = conv1x1(width, channels), nn.BatchNorm2d(channels)
-        self.downsample = make_shortcut(in_channels, channels, shortcut_conv)
+        self.downsample = make_shortcut(in_channels, channels, shortcut_conv, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn1(self.conv1(x)).relu()
@@ -56,18 +78,20 @@ class BottleneckBlock(nn.Module):
         return (self.bn3(self.conv3(out)) + self.downsample(x)).relu()
 
 
-def conv1x1(in_channels: int, channels: int) -> nn.Conv2d:
+def conv1x1(in_channels: int, channels: int, stride: int = 1) -> nn.Conv2d:
     """Without bias."""
-    return nn.Conv2d(in_channels, channels, 1, bias=False)
+    return nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
 
 
-def conv3x3(in_channels: int, channels: int) -> nn.Conv2d:
-    """Without bias, keeping the size."""
-    return nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+def conv3x3(in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """Without bias, keeping the size but for the stride."""
+    return nn.Conv2d(in_channels, channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
 
 
-def make_shortcut(in_channels: int, channels: int, conv: bool | None = None) -> nn.Module:
-    """Identity, or Conv1x1 and BN; by default as the widths ask for."""
+def make_shortcut(in_channels: int, channels: int, conv: bool | None = None, stride: int = 1) -> nn.Module:
+    """Identity, or Conv1x1 and BN; by default as widths and stride ask for."""
     if conv is None:
-        conv = in_channels != channels
-    return nn.Sequential(conv1x1(in_channels, channels), nn.BatchNorm2d(channels)) if conv else nn.Identity()
+        conv = in_channels != channels or stride != 1
+    if not conv:
+        return nn.Identity()
+    return nn.Sequential(conv1x1(in_channels, channels, stride), nn.BatchNorm2d(channels))

@@ -1,0 +1,73 @@
+"""Keys of the published Cross-stitch, NDDR-CNN and MTAN, and how the first two start from single-task models."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mlore_mm.converters.densemtl import DEEPLAB_ROWS
+from mlore_mm.converters.published import register_system
+from mlore_mm.converters.rename import KeyTable
+
+CROSS_STITCH = register_system(
+    'cross_stitch',
+    KeyTable(
+        [
+            ('backbone.{t}.{rest}', 'backbone.encoders.{t}.{rest}'),
+            ('cross_stitch.layer{i}.cross_stitch_unit.{t}.{u}.param', 'backbone.exchange.layer{i}.weight.{t}.{u}'),
+            *DEEPLAB_ROWS,
+        ],
+        name='published Cross-stitch',
+    ),
+)
+
+NDDR_CNN = register_system(
+    'nddr_cnn',
+    KeyTable(
+        [
+            ('backbone.{t}.{rest}', 'backbone.encoders.{t}.{rest}'),
+            ('nddr.conv.layer.{t}.{j}.{p}', 'backbone.exchange.stem.mix.{t}.{j}.{p}'),
+            ('nddr.layer1_without_conv.layer.{t}.{j}.{p}', 'backbone.exchange.layer1.mix.{t}.{j}.{p}'),
+            ('nddr.layer{i}.layer.{t}.{j}.{p}', 'backbone.exchange.layer{i}.mix.{t}.{j}.{p}'),
+            *DEEPLAB_ROWS,
+        ],
+        name='published NDDR-CNN',
+    ),
+)
+
+MTAN = register_system(
+    'mtan',
+    KeyTable(
+        [
+            ('backbone.{rest}', 'backbone.encoder.{rest}'),
+            ('attention_{i}.{t}.{rest}', 'backbone.attention.{i}.{t}.{rest}'),
+            ('refine_{i}.0.{rest}', 'backbone.refine.{i}.{rest}'),
+            *DEEPLAB_ROWS,
+        ],
+        name='published MTAN',
+    ),
+)
+
+
+def join_single_tasks(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Trained single-task models as the start of Cross-stitch or NDDR; the exchange keeps its own start.
+
+    Args:
+        states: Task to the weights of our model of that task: an encoder, and a head for the task in a ``PerTaskHead``.
+
+    Raises:
+        ValueError: A model has no head for its task.
+    """
+    joined = {}
+    for task, state in states.items():
+        head = f'decode_head.heads.{task}.'
+        if not any(key.startswith(head) for key in state):
+            heads = sorted({key.split('.')[2] for key in state if key.startswith('decode_head.heads.')})
+            raise ValueError(
+                f"The weights given for the task '{task}' have heads for {heads}: give the ones of '{task}'."
+            )
+        for key, value in state.items():
+            if key.startswith('backbone.'):
+                joined[key.replace('backbone.', f'backbone.encoders.{task}.', 1)] = value
+            elif key.startswith(head):
+                joined[key] = value
+    return joined
