@@ -35,6 +35,7 @@ SHARED = {
     'datasets/intrinsics': 'test_datasets/test_cityscapes.py',
     'datasets/label_readers/disparity': 'test_datasets/test_cityscapes.py',
     'datasets/transforms/depth_normals': 'test_datasets/test_cityscapes.py',
+    'datasets/nyud_v2_labels': 'test_datasets/test_nyud_labeled.py',
     'datasets/pascal_classes': 'test_datasets/test_label_readers/test_mat.py',
     'synth_rooms/': 'test_synth_rooms/test_synth_rooms.py',
     'evaluation/counting_pool': 'test_evaluation/test_boundary_metric.py',

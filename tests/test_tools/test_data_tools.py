@@ -136,3 +136,18 @@ def test_a_photo_that_is_turned_against_its_label_is_named(monkeypatch, capsys, 
     write_image(config.parent / 'data/images/f3.png', np.zeros((24, 20, 3), dtype=np.uint8))
     assert run(monkeypatch, 'check_dataset.py', config, '--workers', 0, '--splits', 'val') == 1
     assert 'One is turned against the other by a rotation' in capsys.readouterr().out
+
+
+def test_the_official_file_of_nyud_is_converted(monkeypatch, capsys, tmp_path):
+    h5py = pytest.importorskip('h5py', reason='the official file is HDF5')
+    with h5py.File(tmp_path / 'labeled.mat', 'w') as file:
+        file['images'] = np.zeros((2, 3, 32, 24), dtype=np.uint8)
+        for name, kind in dict(depths='f4', rawDepths='f4', labels='u2', instances='u1').items():
+            file[name] = np.ones((2, 32, 24), dtype=kind)
+    assert run(monkeypatch, 'nyud_v2.py', tmp_path / 'labeled.mat', tmp_path / 'out') == 0
+    out = capsys.readouterr().out
+    assert '2 frames, SHA-256' in out
+    assert 'the official file has 1449 frames and this one 2' in out
+    assert '2 frames written, 0 were there.' in out
+    assert run(monkeypatch, 'nyud_v2.py', tmp_path / 'labeled.mat', tmp_path / 'out', '--sha256', 'abc') == 1
+    assert 'is not the file that is meant' in capsys.readouterr().err
