@@ -99,3 +99,16 @@ def children() -> set[str]:
         except OSError:
             continue
     return found
+
+
+def test_killed_with_averages_and_accumulation_it_ends_with_the_same_bits(tmp_path):
+    """SIGTERM and SIGKILL in validations, writes and between updates of the weights."""
+    config = write_config(tmp_path, iters=8)
+    options = {**SEED, 'custom_hooks': [dict(type='EMAHook', momentum=0.1)], 'optim_wrapper.accumulative_counts': 3}
+    assert train(config, tmp_path / 'straight', **options) == 0
+    soft = signal.SIGTERM
+    kills = [('after_val_iter', 3, soft), ('write', 1), ('before_train_iter', 2, soft), ('after_val_iter', 2)]
+    ends = [train(config, tmp_path / 'killed', kill, **options) for kill in kills]
+    assert ends == [143, -signal.SIGKILL, 143, -signal.SIGKILL]
+    assert train(config, tmp_path / 'killed', **options) == 0
+    assert differences(tmp_path / 'straight/iter_8.pth', tmp_path / 'killed/iter_8.pth') == []
