@@ -137,6 +137,21 @@ SYSTEMS = {
             other_size=(128, 64),
         ),
         System(
+            'fgmoe',
+            dict(
+                backbone=dict(VIT, type='PlainViT', out_indices=[0, 2]),
+                frozen_backbone=True,
+                decode_head=dict(type='FGMoEHead', in_channels=[8] * 2, embed_dims=8),
+                criterion=dict(
+                    type='MultiTaskCriterion',
+                    average='batch',
+                    auxiliary_losses=dict(balance=dict(type='ExpertShareLoss')),
+                ),
+            ),
+            size=(64, 128),
+            other_size=(128, 64),
+        ),
+        System(
             'task_prompter',
             dict(
                 backbone=dict(VIT, type='TaskPrompterViT', out_indices=[0, 2], channel_windows=4),

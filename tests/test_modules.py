@@ -49,6 +49,9 @@ SHARED = {
     'models/decode_heads/': 'test_models/test_decode_heads/test_heads.py',
     'models/sliding_windows': 'test_models/test_multi_task_encoder_decoder.py',
     'models/backbones/task_prompter_vit': 'test_models/test_decode_heads/test_task_prompter_head.py',
+    'models/layers/deformable_mixer': 'test_models/test_decode_heads/test_fgmoe_head.py',
+    'models/layers/fine_grained_mixture': 'test_models/test_decode_heads/test_fgmoe_head.py',
+    'models/losses/expert_share': 'test_models/test_decode_heads/test_fgmoe_head.py',
     'models/layers/affinity_decoder': 'test_models/test_decode_heads/test_task_prompter_head.py',
     **dict.fromkeys(
         ('models/layers/cross_task_attention', 'models/layers/invpt_stage', 'models/layers/pyramid_sum'),

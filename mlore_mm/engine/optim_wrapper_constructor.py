@@ -43,6 +43,7 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             group['params'] = [parameter for parameter in group['params'] if parameter.requires_grad]
         groups[:] = [group for group in groups if group['params']]
         self._decay_by_layer(bare_model(model), groups)
+        print_log(describe_parameters(bare_model(model)), logger='current')
         return wrapper
 
     def _check_custom_keys(self, model: nn.Module) -> None:
@@ -93,3 +94,10 @@ def _summed_up() -> Iterator[None]:
         print_log(f'{counter.frozen} parameters are frozen and stay outside the optimizer.', 'current')
     if counter.special:
         print_log(f'paramwise_cfg gave {counter.special} settings of single parameters.', 'current')
+
+
+def describe_parameters(model: nn.Module) -> str:
+    """Numbers of trainable and of frozen parameters, in words."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    return f'Parameters: {trainable:,} trainable, {frozen:,} frozen.'

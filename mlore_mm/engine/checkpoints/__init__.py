@@ -12,6 +12,7 @@ from .meta import check_meta
 from .own_files import OwnFiles
 from .pretrained import CheckedPretrainedInit, check_pretrained_files
 from .reader import load_checkpoint_file, read_checkpoint, read_plain, refusal, weights_only
+from .trainable import leave_out_frozen, put_back_frozen
 from .weights import TRAINING_ONLY, check_averages, fill_model, require_all_weights
 from .writer import checkpoint_bytes, write_checkpoint
 
@@ -30,8 +31,10 @@ __all__ = [
     'fill_model',
     'find_damage',
     'has_checkpoint',
+    'leave_out_frozen',
     'load_checkpoint_file',
     'newest_whole_checkpoint',
+    'put_back_frozen',
     'read_checkpoint',
     'read_plain',
     'refusal',

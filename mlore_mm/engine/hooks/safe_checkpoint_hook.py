@@ -7,7 +7,13 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop
 
-from mlore_mm.engine.checkpoints import KeepingBackend, checkpoint_bytes, read_checkpoint
+from mlore_mm.engine.checkpoints import (
+    KeepingBackend,
+    checkpoint_bytes,
+    leave_out_frozen,
+    put_back_frozen,
+    read_checkpoint,
+)
 from mlore_mm.engine.checkpoints.files import LAST
 from mlore_mm.engine.checkpoints.own_files import OwnFiles, describe, same_folder
 from mlore_mm.engine.whole_points import step_is_whole
@@ -37,11 +43,14 @@ class SafeCheckpointHook(CheckpointHook):
 
     Args:
         published_suffix: '.pth', or '.safetensors' for the weights and what JSON can say of ``meta``.
+        save_trainable_only: Leave a frozen encoder out of the files. It comes back from the config's ``init_cfg`` when
+            they are loaded, and has to be the same one.
         options: As of mmengine's CheckpointHook.
     """
 
-    def __init__(self, *args, published_suffix: str = '.pth', **options) -> None:
+    def __init__(self, *args, published_suffix: str = '.pth', save_trainable_only: bool = False, **options) -> None:
         super().__init__(*args, **options)
+        self.save_trainable_only = save_trainable_only
         if published_suffix not in ('.pth', '.safetensors'):
             raise ValueError(f"published_suffix is '.pth' or '.safetensors', but got {published_suffix!r}.")
         if published_suffix == '.safetensors' and 'state_dict' not in (self.published_keys or ['state_dict']):
@@ -107,6 +116,14 @@ class SafeCheckpointHook(CheckpointHook):
     @staticmethod
     def _validated_file(runner) -> Path:
         return Path(runner.work_dir) / _VALIDATED
+
+    # ---- a frozen encoder ---------------------------------------------------------------------------------------
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        if self.save_trainable_only:
+            leave_out_frozen(checkpoint, runner.model)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        put_back_frozen(checkpoint, runner.model, str(getattr(runner, 'resumed_from', None) or 'The checkpoint'))
 
     # ---- when to save ------------------------------------------------------------------------------------------
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:

@@ -2,6 +2,7 @@
 
 from .deeplab_head import DeepLabHead
 from .densemtl_head import DenseMTLHead
+from .fgmoe_head import FGMoEHead
 from .invpt_head import InvPTHead
 from .mlore_head import MLoREDecodeHead
 from .mti_net_head import MTINetHead
@@ -13,6 +14,7 @@ from .pup_head import PUPHead
 from .task_prompter_head import TaskPrompterHead
 
 __all__ = [
+    'FGMoEHead',
     'DeepLabHead',
     'DenseMTLHead',
     'InvPTHead',

@@ -5,8 +5,10 @@ from .aspp import ASPP
 from .correlation_attention import CorrelationAttention
 from .cross_task_attention import CrossTaskAttention
 from .cross_task_exchange import CrossTaskExchange
+from .deformable_mixer import DeformableMixer, DeformablePointConv
 from .distillation import Distillation
 from .feature_propagation import FeaturePropagation
+from .fine_grained_mixture import FineGrainedMixture, GlobalMixture
 from .gated_conv import GatedConv
 from .initial_prediction import InitialPrediction
 from .invpt_stage import EnlargingConvs, InvPTStage
@@ -30,6 +32,10 @@ from .token_router import ConditionedRouter, MultiGateRouter, TaskFeatures
 __all__ = [
     'NDDR',
     'CrossStitch',
+    'DeformableMixer',
+    'DeformablePointConv',
+    'FineGrainedMixture',
+    'GlobalMixture',
     'ASPP',
     'AffinityDecoder',
     'BasicBlock',

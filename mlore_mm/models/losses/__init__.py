@@ -5,6 +5,7 @@ from .berhu import BerHuLoss
 from .cosine_normals import CosineNormalsLoss, NormalsFromDepthLoss
 from .criterion import MultiTaskCriterion
 from .cross_entropy import BalancedCrossEntropyLoss, PixelCrossEntropyLoss, WeightedCrossEntropyLoss
+from .expert_share import ExpertShareLoss
 from .gradient_surgery import AlignedMTL, GradientSurgery, PCGrad
 from .groups import AuxiliaryGroup, LossContext
 from .importance_load import ImportanceLoadLoss
@@ -15,6 +16,7 @@ from .regression import MaskedL1Loss, NormalsL1Loss
 from .weighting import DynamicWeightAverage, FixedWeighting, RandomLossWeighting, UncertaintyWeighting
 
 __all__ = [
+    'ExpertShareLoss',
     'AlignedMTL',
     'AuxiliaryGroup',
     'BalancedBCELoss',

@@ -1,0 +1,9 @@
+_base_ = './fgmoe-style_vitl_pascal.py'
+_checkpoint = (
+    'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segmenter/vit_base_p16_384_20220308-96dfe169.pth'
+)
+
+model = dict(
+    backbone=dict(arch='base', init_cfg=dict(checkpoint=_checkpoint)),
+    decode_head=dict(in_channels=[768] * 4),
+)

@@ -1,0 +1,60 @@
+"""Checkpoints that leave out an encoder that was not trained, and putting it back when they are loaded."""
+
+from torch import Tensor, nn
+
+from mlore_mm.utils.unwrap import bare_model
+
+LEFT_OUT = 'left_out_encoder'  # in `meta`: a digest of the weights that are not there
+_PREFIX = 'backbone.'
+
+
+def leave_out_frozen(checkpoint: dict, model: nn.Module) -> None:
+    """Take the frozen encoder out of a checkpoint that is about to be written; no change where it is trained."""
+    model = bare_model(model)
+    if not getattr(model, 'frozen_backbone', False):
+        return
+    for key, prefix in (('state_dict', _PREFIX), ('ema_state_dict', f'module.{_PREFIX}')):
+        if key in checkpoint:
+            kept = {name: value for name, value in checkpoint[key].items() if not name.startswith(prefix)}
+            checkpoint[key] = type(checkpoint[key])(kept)
+    checkpoint.setdefault('meta', {})[LEFT_OUT] = encoder_digest(model)
+
+
+def put_back_frozen(checkpoint: dict, model: nn.Module, source: str) -> None:
+    """Complete a checkpoint without its encoder by the weights that the config names for it (``init_cfg``).
+
+    Raises:
+        ValueError: The config names none, or they are not those that the decoder was trained on.
+    """
+    digest = (checkpoint.get('meta') or {}).get(LEFT_OUT)
+    if digest is None:
+        return
+    model = bare_model(model)
+    if not model.backbone.is_init:
+        if not getattr(model.backbone, 'init_cfg', None):
+            raise ValueError(
+                f'{source} was written without its frozen encoder (save_trainable_only), and the config names no '
+                "weights for it. Give model.backbone.init_cfg=dict(type='Pretrained', checkpoint=...), as in training."
+            )
+        model.backbone.init_weights()
+    found = encoder_digest(model)
+    if abs(found - digest) > 1e-5 * abs(digest):
+        raise ValueError(
+            f'{source} was trained on another encoder than the config loads: its weights add up to {digest:.8g} in '
+            f'magnitude, these to {found:.8g}. Give model.backbone.init_cfg the weights of the training.'
+        )
+    averages = checkpoint.get('ema_state_dict')
+    for name, value in model.backbone.state_dict().items():
+        checkpoint['state_dict'][_PREFIX + name] = value
+        if averages is not None:
+            averages[f'module.{_PREFIX}{name}'] = value
+
+
+def encoder_digest(model: nn.Module) -> float:
+    """Sum of the magnitudes of all weights of the encoder."""
+    values = [x for x in model.backbone.state_dict().values() if x.is_floating_point()]
+    return sum(_magnitude(x) for x in values)
+
+
+def _magnitude(x: Tensor) -> float:
+    return x.detach().double().abs().sum().item()
