@@ -32,6 +32,8 @@ def bind_tasks(cfg: Config) -> Config:
         ValueError: An unknown task name, a misspelt one in the ``labels`` of a data set, or a config without ``tasks``.
     """
     resolve_variables(cfg)
+    for key in [key for key in cfg if key != 'tasks']:  # a task's own `_delete_` says something, see TaskSet
+        _drop_left_over_delete(cfg[key])
     if not cfg.get('tasks'):
         raise ValueError(
             f'The config {cfg.filename or ""} has no `tasks`. Inherit a file of configs/_base_/datasets or define '
@@ -60,6 +62,19 @@ def _groups(cfg: Config, tasks: dict) -> list[str]:
         more = (cfg.get(f'{split}_evaluator') or {}).get('metrics') or []
         metrics += [more] if isinstance(more, dict) else [metric for metric in more if isinstance(metric, dict)]
     return sorted({metric['output'] for metric in metrics if metric.get('output')})
+
+
+def _drop_left_over_delete(value) -> None:
+    """Take out every ``_delete_``: mmengine leaves it where nothing was inherited that could be deleted."""
+    if isinstance(value, dict):
+        if 'tasks' not in value:
+            value.pop('_delete_', None)
+        for key in list(value):
+            if key != 'tasks':
+                _drop_left_over_delete(value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _drop_left_over_delete(item)
 
 
 def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list, groups: list) -> None:
@@ -104,7 +119,7 @@ def _bind_evaluator(evaluator, tasks: dict, evaluated: list) -> None:
     if not isinstance(evaluator, dict) or not _takes_tasks(evaluator.get('type')):
         return
     definitions = TaskSet(tasks).subset(evaluated)
-    evaluator['tasks'] = {name: definitions[name].to_config() for name in definitions}
+    evaluator['tasks'] = {name: deepcopy(tasks[name]) for name in definitions}
     # mmengine's runner takes a dict for an evaluator, and not for a single metric, by this key.
     evaluator.setdefault('metrics', [])
 

@@ -1,6 +1,7 @@
 """An ordered set of tasks, built once from plain dicts and handed around."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
@@ -84,8 +85,21 @@ def _build(name: str, task) -> Task:
             f'Known kinds: {sorted(TASKS.module_dict)}. A new kind is one file in mlore_mm/tasks or your own package.'
         )
     config.pop('name', None)
+    config.pop('_delete_', None)  # left over where nothing was inherited
     _check_settings(name, config)
+    _lay_over_defaults(config)
     return TASKS.build(dict(name=name, **config))
+
+
+def _lay_over_defaults(config: dict) -> None:
+    """Options of ``loss`` and ``metric`` go over those of the class, unless they name another type or ``_delete_``."""
+    for f in fields(TASKS.get(config['type'])):
+        given = config.get(f.name)
+        if f.name not in ('loss', 'metric') or not isinstance(given, dict) or f.default_factory is MISSING:
+            continue
+        given, default = dict(given), f.default_factory()
+        alone = given.pop('_delete_', False) or given.get('type', default.get('type')) != default.get('type')
+        config[f.name] = given if alone or not given else {**default, **given}
 
 
 def _check_settings(name: str, config: dict) -> None:

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config, ConfigDict
 
-from mlore_mm.tasks import bind_tasks
+from mlore_mm.tasks import TaskSet, bind_tasks
 
 
 def config(**changes):
@@ -102,3 +102,12 @@ def test_a_misspelt_entry_of_labels_is_named():
 def test_configs_without_model_or_data_are_fine():
     cfg = bind_tasks(Config(dict(tasks=dict(depth=dict(type='Depth')))))
     assert list(cfg) == ['tasks']
+
+
+def test_a_delete_that_is_left_over_is_dropped():
+    cfg = config(val_dataloader=dict(dataset=dict(_delete_=True, type='MultiTaskDataset', x=[dict(_delete_=True)])))
+    cfg.tasks.semseg.metric = dict(_delete_=True, type='IoUMetric', per_class=True)
+    bind_tasks(cfg)
+    assert '_delete_' not in str(cfg.val_dataloader.dataset.x)
+    assert '_delete_' not in cfg.val_dataloader.dataset
+    assert TaskSet(cfg.val_evaluator.tasks)['semseg'].metric == dict(type='IoUMetric', per_class=True)

@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 
+from mlore_mm.registry import TASKS
 from mlore_mm.tasks import Depth, SemSeg, TaskSet, check_task_names
 
 CONFIG = dict(
@@ -56,3 +57,21 @@ def test_names_are_checked():
     assert check_task_names(('b', 'a'), ['a', 'b']) == ['b', 'a']
     with pytest.raises(ValueError, match='Every task may be named once'):
         check_task_names(['a', 'a'], ['a'])
+
+
+@pytest.mark.parametrize('kind', sorted(TASKS.module_dict))
+@pytest.mark.parametrize('part', ['loss', 'metric'])
+def test_options_are_laid_over_the_default_of_the_class(kind, part):
+    default = getattr(TaskSet(dict(x=dict(type=kind)))['x'], part)
+    if not default:
+        return
+    laid = getattr(TaskSet({'x': {'type': kind, part: dict(prefix=1)}})['x'], part)
+    assert laid == dict(default, prefix=1)
+    whole = {'type': kind, part: dict(_delete_=True, type=default['type'], prefix=1)}
+    assert getattr(TaskSet(dict(x=whole))['x'], part) == dict(type=default['type'], prefix=1)
+    assert getattr(TaskSet({'x': {'type': kind, part: {}}})['x'], part) == {}
+
+
+def test_another_type_starts_from_nothing():
+    task = TaskSet(dict(x=dict(_delete_=True, type='Depth', metric=dict(type='RegressionMetric'))))['x']
+    assert task.metric == dict(type='RegressionMetric')

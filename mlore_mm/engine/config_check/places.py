@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 from mlore_mm import registry as ours
 from mlore_mm.engine.config_check.components import Checker, known_types
+from mlore_mm.tasks import TaskSet
 from mlore_mm.utils.accepted_keys import Accepted, accepted_keys, closest
 
 PARAMWISE = (
@@ -92,6 +93,10 @@ def schedulers(checker: Checker, name: str, config) -> None:
 def tasks(checker: Checker, name: str, config) -> None:
     for key, task in config.items():
         checker.component(task, f'{name}.{key}', ours.TASKS)
+        built = TaskSet({key: task})[key]
+        for part, registry in (('loss', ours.MODELS), ('metric', ours.METRICS)):
+            if isinstance(task.get(part), dict) and 'type' not in task[part]:  # that of the class, with other options
+                checker.component(getattr(built, part), f'{name}.{key}.{part}', registry)
 
 
 def _by(registry, default: str | None = None, extra: tuple[str, ...] = ()):
