@@ -1,5 +1,6 @@
 """An ordered set of tasks, built once from plain dicts and handed around."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 
@@ -22,6 +23,8 @@ class TaskSet(Mapping):
     def __init__(self, tasks: Mapping, aux: Iterable[str] = ()) -> None:
         if not tasks:
             raise ValueError('At least one task is needed, but `tasks` is empty. Check `tasks` and `task_names`.')
+        for name in tasks:
+            check_task_name(name)
         self._tasks = {name: _build(name, task) for name, task in tasks.items()}
         named = check_task_names(aux, self._tasks)
         self.aux = tuple(name for name in self._tasks if name in named)
@@ -56,6 +59,15 @@ class TaskSet(Mapping):
     def to_config(self) -> dict[str, dict]:
         """Plain dicts that rebuild this set."""
         return {name: task.to_config() for name, task in self._tasks.items()}
+
+
+def check_task_name(name) -> None:
+    """
+    Raises:
+        ValueError: The name is none for files and modules: other signs than letters, digits, ``_`` and ``-``.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r'[\w-]{1,100}', name):
+        raise ValueError(f'Names of tasks are made of letters, digits, _ and -, but got {name!r}.')
 
 
 def check_task_names(names: Iterable[str], known: Iterable[str]) -> list[str]:

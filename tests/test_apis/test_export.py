@@ -1,7 +1,9 @@
+import io
 import json
 import runpy
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import torch
 from PIL import Image
 
 from mlore_mm.apis import inference_model, init_model
-from mlore_mm.apis.deploy.export import SUFFIXES, ExportModel, export_model, read_metadata
-from mlore_mm.apis.deploy.export_check import ExportCheck, check_export, letterbox
+from mlore_mm.apis.deploy.export import SUFFIXES, ExportModel, export_model, metadata_file, read_metadata
+from mlore_mm.apis.deploy.export_check import ExportCheck, check_export, letterbox, load_exported
+from mlore_mm.tasks import TaskSet
 from tests.shared import REPO
 from tests.tiny import SINGLE_STAGE, write_tiny
 
@@ -56,6 +59,8 @@ def test_the_formats_of_pytorch(model, tmp_path, kind):
     assert check.shapes == ((1, 3, 32, 64), (2, 3, 32, 64))
     assert list(check.deviations) == ['normals']
     assert read_metadata(path, kind) == metadata
+    metadata_file(path).unlink()
+    assert read_metadata(path, kind) == metadata
     assert all(block.form == 'auto' for block in model.modules() if hasattr(block, 'form'))
 
 
@@ -93,8 +98,94 @@ def test_demo_without_pytorch(model, onnx_file, tmp_path):
     image = letterbox(PHOTOS[0][..., ::-1], (32, 64), model.data_preprocessor.mean.flatten().tolist())
     with torch.no_grad():
         expected = ExportModel(model, ['depth'])(image)[0][0, 0]
-    inside = expected[:, (64 - depth.shape[1]) // 2 :][:, : depth.shape[1]]
+    inside = torch.nn.functional.interpolate(expected[None, None, :, 4:60], (40, 70), mode='bilinear')[0, 0]
     np.testing.assert_allclose(depth, inside, atol=0.05 * float(expected.max() - expected.min()) + 1e-3)
+
+
+@pytest.mark.slow
+def test_demo_of_several_photos(onnx_file, tmp_path):
+    for index, size in enumerate([(40, 70), (200, 90)]):
+        Image.fromarray(np.random.default_rng(index).integers(0, 255, (*size, 3), np.uint8)).save(
+            tmp_path / f'{index}.png'
+        )
+
+    def run(*args):
+        command = [sys.executable, str(REPO / 'demo' / 'onnx_demo.py'), str(onnx_file), *map(str, args)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    both = run(tmp_path / '0.png', tmp_path / '1.png', tmp_path / 'both')
+    assert both.returncode == 0, both.stderr
+    for index, size in enumerate([(70, 40), (90, 200)]):
+        assert Image.open(tmp_path / 'both' / f'{index}_depth.png').size == size
+        assert np.load(tmp_path / 'both' / f'{index}_depth.npy').shape == size[::-1]
+    for index in (0, 1, 0):
+        assert run(tmp_path / f'{index}.png', tmp_path / 'one').returncode == 0
+    assert np.load(tmp_path / 'one' / 'depth.npy').shape == (40, 70)
+    assert np.load(tmp_path / 'one' / '1_depth.npy').shape == (200, 90)
+    missing = run(tmp_path / 'none.png', tmp_path / 'out')
+    assert (missing.returncode, missing.stderr) == (1, f'error: There is no file {tmp_path / "none.png"}.\n')
+
+
+@pytest.mark.parametrize('name', ['../planted', 'a/b', '/etc/a', '', 'a.b', 'a\0', None, 5])
+def test_a_task_of_a_foreign_file_writes_nowhere_else(tmp_path, name):
+    for package in ('onnx', 'onnxruntime'):
+        pytest.importorskip(package, reason='needs ONNX')
+    from onnx import TensorProto, helper, save
+
+    ports = [helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, 3, 32, 32]) for x in ('image', 'out')]
+    graph = helper.make_graph([helper.make_node('Identity', ['image'], ['out'])], 'g', ports[:1], ports[1:])
+    file = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=8)
+    task = dict(name=name, kind='class_map', palette=[[0, 0, 0]] * 3, unit='')
+    about = dict(input=dict(size=[32, 32], pad_value=[0, 0, 0]), tasks=[task])
+    helper.set_model_props(file, dict(mlore_mm=json.dumps(about)))
+    save(file, str(tmp_path / 'model.onnx'))
+    Image.new('RGB', (32, 32)).save(tmp_path / 'photo.png')
+    (tmp_path / 'in').mkdir()
+    command = [sys.executable, REPO / 'demo' / 'onnx_demo.py', 'model.onnx', 'photo.png', 'in/out']
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'expected letters, digits, _ and -' in done.stderr
+    assert sorted(x.name for x in tmp_path.rglob('*')) == ['in', 'model.onnx', 'photo.png']
+    with pytest.raises(ValueError, match='Names of tasks are made of letters'):
+        read_metadata(tmp_path / 'model.onnx', 'onnx')
+    with pytest.raises(ValueError, match='Names of tasks are made of letters'):
+        TaskSet({name: dict(type='Depth')})
+
+
+class Intruder:
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (self.folder,)
+
+
+@pytest.mark.parametrize('kind', ['torchscript', 'torch_export'])
+def test_metadata_are_read_without_running_the_file(tmp_path, kind):
+    buffer, path = io.BytesIO(), tmp_path / f'model{SUFFIXES[kind]}'
+    torch.save(Intruder(tmp_path / 'ran_code'), buffer)
+    with zipfile.ZipFile(path, 'w') as archive:
+        for member in ('model/data.pkl', 'model/data/sample_inputs/model.pt', 'model/byteorder'):
+            archive.writestr(member, buffer.getvalue())
+        archive.writestr('model/extra/mlore_mm.json', json.dumps(dict(tasks=[dict(name='depth')])))
+    assert read_metadata(path, kind) == dict(tasks=[dict(name='depth')])
+    metadata_file(path).write_text(json.dumps(dict(tasks=[dict(name='edge')])))
+    assert read_metadata(path, kind) == dict(tasks=[dict(name='edge')])
+    assert not (tmp_path / 'ran_code').exists()
+
+
+@pytest.mark.parametrize('kind', SUFFIXES)
+@pytest.mark.parametrize('content', [b'', b'no model', b'PK\x03\x04 cut', b'{"a": 1}'])
+def test_damaged_files_are_named(tmp_path, kind, content):
+    path = tmp_path / f'model{SUFFIXES[kind]}'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f'model{SUFFIXES[kind]} cannot be'):
+        read_metadata(path, kind)
+    if kind != 'onnx':
+        with pytest.raises(ValueError, match=f'model{SUFFIXES[kind]} cannot be loaded'):
+            load_exported(path, kind)
 
 
 def test_a_deviation_fails_the_check():

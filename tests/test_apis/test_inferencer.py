@@ -57,11 +57,30 @@ def test_predictions_that_are_not_finite_are_said_once_a_picture(tiny, tmp_path,
         for name, parameter in infer.model.named_parameters():
             if '.depth.predict' in name:
                 parameter.fill_(torch.nan)
-    results = infer([PHOTO, PHOTO], out_dir=tmp_path)
+    small = np.ascontiguousarray(PHOTO[:32, :48])
+    results = infer([small, small], out_dir=tmp_path)
     assert [list(result.not_finite()) for result in results] == [['depth'], ['depth']]
     assert said == [f'picture 00000{i}: not finite: depth at 100.00% of the pixels.' for i in (0, 1)]
     index = json.loads((tmp_path / 'index.json').read_text())
     assert [entry['not_finite'] for entry in index['images']] == [dict(depth=1.0)] * 2
+
+
+def test_as_the_inferencers_of_mmengine(infer, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Image.Image, 'show', lambda picture, title: shown.append(title))
+    (sample,) = infer(PHOTO, return_datasamples=True, show=True)
+    np.testing.assert_array_equal(sample.pred.semseg[0], infer(PHOTO)[0]['semseg'].ids)
+    assert shown == ['picture 000000']
+    assert repr(infer(PHOTO)[0]) == 'ImageResult(picture 000000, 60x40: semseg, depth, normals, sal, edge)'
+
+
+def test_the_size_is_said_once(infer, monkeypatch):
+    said = []
+    monkeypatch.setattr('mlore_mm.apis.inference.inferencer.print_log', lambda text, *more: said.append(text))
+    monkeypatch.setattr(infer, '_said_size', False)
+    infer([PHOTO[:32, :48], np.tile(PHOTO, (4, 4, 1)), np.tile(PHOTO, (4, 4, 1))], tasks=['depth'])
+    assert len(said) == 1
+    assert '240x160 pixels and is reduced to 48 on its longest side' in said[0]
 
 
 SIZES = [(100, 80), (30, 44), (30, 44), (200, 300), (1, 1), (64, 33)]

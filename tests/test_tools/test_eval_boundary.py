@@ -97,8 +97,52 @@ def test_missing_files_are_named(compact, capsys):
     assert 'No folder' in message(pred, gt / 'none', '--dataset', 'nyud')
     assert 'No prediction <name>.png' in message(gt, gt, '--dataset', 'pascal_context')
     savemat(gt / 'a01.mat', dict(map=np.zeros((4, 4))))
-    assert "no variable 'LabelMap', found ['map']" in message(pred, gt, '--dataset', 'pascal_context')
+    assert "no variable `LabelMap`; it holds ['map']" in message(pred, gt, '--dataset', 'pascal_context')
     Image.new('RGB', (50, 40)).save(pred / 'a01.png')
-    assert "8-bit grey image (mode 'L'), but this one has mode 'RGB'" in message(
-        pred, gt, '--dataset', 'pascal_context'
-    )
+    assert 'must be an 8-bit grey image' in message(pred, gt, '--dataset', 'pascal_context')
+
+
+def test_missing_predictions_end_with_an_error_unless_allowed(compact, capsys):
+    (compact / 'prediction' / 'a06.png').unlink()
+    args = (compact / 'prediction', compact / 'labels', '--dataset', 'pascal_context', '--workers', 0)
+    with pytest.raises(SystemExit) as end:
+        run(*args, '--out', compact / 'r.json')
+    assert end.value.code
+    error = capsys.readouterr().err
+    assert '1 of 3 images have no prediction in' in error
+    assert ': a06.' in error
+    assert '--list FILE' in error
+    assert '--allow-missing' in error
+    run(*args, '--out', compact / 'r.json', '--allow-missing')
+    assert list(json.loads((compact / 'r.json').read_text())['images']) == ['a01', 'a09']
+
+
+def test_masks_of_0_and_1_are_named(compact, capsys):
+    Image.fromarray((np.eye(40, 50) > 0).astype(np.uint8)).save(compact / 'prediction' / 'a06.png')
+    args = (compact / 'prediction', compact / 'labels', '--dataset', 'pascal_context', '--workers', 0)
+    with pytest.raises(SystemExit):
+        run(*args, '--out', compact / 'r.json')
+    error = capsys.readouterr().err
+    assert 'a06.png holds 0 and 1 only' in error
+    assert '--skip-broken' in error
+
+
+@pytest.mark.parametrize('kind', ['prediction', 'labels'])
+def test_broken_files_are_left_out_on_request(compact, kind):
+    (path,) = (compact / kind).glob('a06.*')
+    path.write_bytes(path.read_bytes()[:60])
+    args = (compact / 'prediction', compact / 'labels', '--dataset', 'pascal_context', '--workers', 0)
+    with pytest.raises(SystemExit):
+        run(*args, '--out', compact / 'r.json')
+    run(*args, '--out', compact / 'r.json', '--skip-broken')
+    assert list(json.loads((compact / 'r.json').read_text())['images']) == ['a01', 'a09']
+
+
+def test_folders_below_the_folder(compact):
+    for folder in ('prediction', 'labels'):
+        (compact / folder / 'scene').mkdir()
+        (path,) = (compact / folder).glob('a06.*')
+        path.rename(compact / folder / 'scene' / path.name)
+    args = (compact / 'prediction', compact / 'labels', '--dataset', 'pascal_context', '--workers', 0)
+    run(*args, '--out', compact / 'r.json')
+    assert list(json.loads((compact / 'r.json').read_text())['images']) == ['a01', 'a09', 'scene/a06']

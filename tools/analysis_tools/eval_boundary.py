@@ -26,9 +26,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('pred_dir', metavar='PRED_DIR', help='folder of predictions, <name>.png')
     parser.add_argument('gt_dir', metavar='GT_DIR', help='folder of <name>.mat (pascal_context) or <name>.png (nyud)')
     parser.add_argument('--dataset', required=True, choices=list(PROTOCOLS), help='kind of ground truth and max_dist')
-    parser.add_argument('--list', metavar='FILE', help='text file of the names to score; all predictions by default')
+    parser.add_argument('--list', metavar='FILE', help='text file of the names to score (default: all ground truths)')
     parser.add_argument('--max-dist', type=float, help="fraction of the image diagonal, instead of the data set's own")
     parser.add_argument('--resize', action='store_true', help='resize predictions that have another size')
+    parser.add_argument('--allow-missing', action='store_true', help='score although predictions are missing')
+    parser.add_argument('--skip-broken', action='store_true', help='leave out images whose files cannot be read')
     parser.add_argument('--workers', type=int, default=2, help='processes; 0 for none beside this one')
     parser.add_argument(
         '--out',
@@ -50,6 +52,8 @@ def main(argv: list[str] | None = None) -> None:
             max_dist=args.max_dist,
             workers=args.workers,
             resize=args.resize,
+            allow_missing=args.allow_missing,
+            skip_broken=args.skip_broken,
             on_progress=_Progress(),
         )
         result.save(out)

@@ -1,11 +1,13 @@
 """Scoring a folder of predicted boundaries, of any method."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image
 
 from mlore_mm.evaluation.counting_pool import CountingPool
@@ -81,19 +83,23 @@ def eval_boundary(
     max_dist: float | None = None,
     workers: int = 2,
     resize: bool = False,
+    allow_missing: bool = False,
+    skip_broken: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BoundaryResult:
     """Score the 8-bit grey PNGs of a folder by the SEISM protocol at its 101 thresholds, with an exact matching.
 
     Args:
         pred_dir: ``<name>.png``, round(255 * probability).
-        gt_dir: ``<name>.mat`` with a ``LabelMap`` (pascal_context) or ``<name>.png`` of 0 and 255 (nyud). There may be
-            more of them than predictions.
+        gt_dir: ``<name>.mat`` with a ``LabelMap`` (pascal_context) or ``<name>.png`` of 0 and 255 (nyud).
         dataset: Key of ``PROTOCOLS``.
-        names: The images to score, such as those of a split; all predictions by default.
+        names: The images to score, such as those of a split; by default all ground truths, which need a prediction
+            each.
         max_dist: Instead of the data set's own.
         workers: Processes; 0 counts in this one.
         resize: Resize a prediction that has not the size of its ground truth, bilinearly, instead of refusing it.
+        allow_missing: Score the predictions that are there.
+        skip_broken: Leave out images whose files cannot be read, and print their names.
         on_progress: Called with the number of finished and of all images.
 
     Raises:
@@ -103,29 +109,49 @@ def eval_boundary(
         raise ValueError(f"Boundary protocol of data set '{dataset}' unknown; choose one of {list(PROTOCOLS)}.")
     protocol = PROTOCOLS[dataset]
     max_dist = protocol.max_dist if max_dist is None else max_dist
-    names = _find(Path(pred_dir), Path(gt_dir), protocol.suffix, names)
+    names, scored = _find(Path(pred_dir), Path(gt_dir), protocol.suffix, names, allow_missing), []
     pool = CountingPool(max_dist, FULL_THRESHOLDS, workers)
     try:
         for name in names:
-            label_path = Path(gt_dir) / f'{name}{protocol.suffix}'
-            prediction = read_prediction(Path(pred_dir) / f'{name}.png')
-            pool.submit(name, _resized(prediction, label_path) if resize else prediction, str(label_path))
+            label_path, path = Path(gt_dir) / f'{name}{protocol.suffix}', Path(pred_dir) / f'{name}.png'
+            try:
+                prediction = _checked(read_prediction(path), path)
+                labels = read_labels(label_path) if resize or skip_broken else str(label_path)
+            except ValueError as error:
+                if not skip_broken:
+                    raise ValueError(f'{error} --skip-broken leaves such images out.') from error
+                print_log(f'Left out: {error}', 'current', logging.WARNING)
+                continue
+            pool.submit(name, _resized(prediction, labels.shape) if resize else prediction, labels)
+            scored.append(name)
             if on_progress is not None:
                 on_progress(pool.finished, len(names))
+        if not scored:
+            raise ValueError(f'None of the {len(names)} images can be read.')
         counts = np.stack(pool.drain(on_progress))
     finally:
         pool.close()
-    return BoundaryResult(max_dist, names, counts, boundary_scores(counts, FULL_THRESHOLDS))
+    return BoundaryResult(max_dist, scored, counts, boundary_scores(counts, FULL_THRESHOLDS))
 
 
-def _find(pred_dir: Path, gt_dir: Path, suffix: str, names: list[str] | None) -> list[str]:
+def _find(pred_dir: Path, gt_dir: Path, suffix: str, names: list[str] | None, allow_missing: bool) -> list[str]:
     """Names of the images to score, in order, with both files present."""
     for folder, what in ((pred_dir, 'predictions'), (gt_dir, 'ground truths')):
         if not folder.is_dir():
             raise ValueError(f'No folder {folder}, expected the {what} there.')
-    predicted = {path.stem for path in pred_dir.glob('*.png')}
-    true = {path.stem for path in gt_dir.glob(f'*{suffix}')}
-    names = sorted(predicted if names is None else names)
+    predicted, true = _names(pred_dir, '.png'), _names(gt_dir, suffix)
+    unpredicted = sorted(set(true if names is None else names) - predicted)
+    if predicted and unpredicted and (names is None or allow_missing):
+        wanted, more = len(true if names is None else names), ', ...' * (len(unpredicted) > NAMES_IN_MESSAGE)
+        found = ', '.join(unpredicted[:NAMES_IN_MESSAGE])
+        message = f'{len(unpredicted)} of {wanted} images have no prediction in {pred_dir}: {found}{more}.'
+        if not allow_missing and predicted & true:
+            raise ValueError(
+                f'{message} --list FILE names the images of a split; --allow-missing scores those that are there.'
+            )
+        if allow_missing:
+            print_log(f'{message} They are not scored.', 'current', logging.WARNING)
+    names = sorted(predicted if names is None else set(names) & predicted if allow_missing else names)
     if not names:
         raise ValueError(f'No prediction <name>.png in {pred_dir}. Give the folder that holds the PNGs themselves.')
     for found, folder, ending in ((predicted, pred_dir, '.png'), (true, gt_dir, suffix)):
@@ -139,8 +165,19 @@ def _find(pred_dir: Path, gt_dir: Path, suffix: str, names: list[str] | None) ->
     return names
 
 
-def _resized(prediction: np.ndarray, label_path: Path) -> np.ndarray:
-    height, width = read_labels(label_path).shape
+def _names(folder: Path, suffix: str) -> set[str]:
+    """Paths of the files below the folder, without their suffix."""
+    return {path.relative_to(folder).with_suffix('').as_posix() for path in folder.rglob(f'*{suffix}')}
+
+
+def _checked(prediction: np.ndarray, path: Path) -> np.ndarray:
+    if prediction.size and prediction.max() == 1:
+        raise ValueError(f'{path} holds 0 and 1 only, and 255 stands for a certain boundary: save 255 * probability.')
+    return prediction
+
+
+def _resized(prediction: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
     if prediction.shape == (height, width):
         return prediction
     return np.array(Image.fromarray(prediction).resize((width, height), Image.Resampling.BILINEAR))

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import warnings
+import zipfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 
 from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline, training_size
 from mlore_mm.tasks import check_task_names
+from mlore_mm.tasks.task_set import check_task_name
 from mlore_mm.version import __version__
 
 SUFFIXES = dict(onnx='.onnx', torchscript='.torchscript', torch_export='.pt2')
 METADATA = 'mlore_mm'  # key of the ONNX property, and stem of the file inside the two PyTorch formats
 OPSET = 18
+_LARGEST_METADATA = 10_000_000  # bytes
 
 
 class ExportModel(nn.Module):
@@ -92,10 +95,12 @@ def export_model(
         if kind == 'torchscript':
             traced = torch.jit.trace(wrapper, example, check_trace=False)
             torch.jit.save(traced, str(path), _extra_files={f'{METADATA}.json': json.dumps(metadata)})
+            metadata_file(path).write_text(json.dumps(metadata, indent=1) + '\n', encoding='utf-8')
             return metadata
         program = _export(wrapper, example, dynamic_size)
         if kind == 'torch_export':
             torch.export.save(program, path, extra_files={f'{METADATA}.json': json.dumps(metadata)})
+            metadata_file(path).write_text(json.dumps(metadata, indent=1) + '\n', encoding='utf-8')
         else:
             _save_onnx(program, names, path, metadata)
     return metadata
@@ -142,18 +147,44 @@ def describe(model: nn.Module, tasks: Sequence[str], size: Sequence[int], dynami
 
 
 def read_metadata(path: str | Path, kind: str) -> dict:
-    """The metadata of an exported file."""
-    if kind == 'onnx':
-        import onnx
+    """The metadata of an exported file, without running any of it.
 
-        properties = onnx.load(str(path), load_external_data=False).metadata_props
-        return json.loads(next(entry.value for entry in properties if entry.key == METADATA))
-    files = {f'{METADATA}.json': ''}
-    if kind == 'torchscript':
-        torch.jit.load(str(path), map_location='cpu', _extra_files=files)
-    else:
-        torch.export.load(path, extra_files=files)
-    return json.loads(files[f'{METADATA}.json'])
+    PyTorch's formats hold code that runs when they are loaded; the metadata are read from the JSON file beside them, or
+    else as a member of the archive.
+
+    Raises:
+        ValueError: Naming the file: it is missing, damaged, or holds no metadata of ours.
+    """
+    try:
+        if kind == 'onnx':
+            import onnx
+
+            properties = onnx.load(str(path), load_external_data=False).metadata_props
+            found = next((entry.value for entry in properties if entry.key == METADATA), '')
+        else:
+            beside = metadata_file(path)
+            found = beside.read_text(encoding='utf-8') if beside.is_file() else _member(path)
+        metadata = json.loads(found)
+    except Exception as error:  # a damaged file fails in many ways
+        raise ValueError(f'{path} cannot be read as an exported model ({kind}): {error}') from error
+    if not isinstance(metadata, dict):
+        raise ValueError(f'{path} holds metadata of another kind than mlore_mm writes.')
+    for task in metadata.get('tasks', ()):
+        check_task_name(task.get('name') if isinstance(task, dict) else task)
+    return metadata
+
+
+def metadata_file(path: str | Path) -> Path:
+    """The JSON file beside an exported file of PyTorch's formats."""
+    return Path(f'{path}.json')
+
+
+def _member(path: str | Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if Path(entry.filename).name == f'{METADATA}.json' and entry.file_size <= _LARGEST_METADATA:
+                return archive.read(entry).decode()
+    raise ValueError(f'it has no member {METADATA}.json')
 
 
 def _input_size(model: nn.Module, size: Sequence[int] | None) -> tuple[int, int]:

@@ -98,11 +98,21 @@ def photos_of_test_set(cfg: Config, count: int) -> list[str]:
 
 
 def load_exported(path: str | Path, kind: str) -> Callable[[Tensor], list[Tensor]]:
-    """An exported file as a function of (B, 3, H, W) images that returns a tensor per task."""
-    if kind == 'torchscript':
-        return torch.jit.load(str(path), map_location='cpu').eval()
-    if kind == 'torch_export':
-        return torch.export.load(path).module()
+    """An exported file as a function of (B, 3, H, W) images that returns a tensor per task.
+
+    A file of PyTorch's two formats is code: whoever made it can run anything on this machine when it is loaded. Load
+    none that you would not run as a program. ONNX files hold no code.
+
+    Raises:
+        ValueError: Naming the file: it cannot be loaded.
+    """
+    if kind in ('torchscript', 'torch_export'):
+        try:
+            if kind == 'torchscript':
+                return torch.jit.load(str(path), map_location='cpu').eval()
+            return torch.export.load(path).module()
+        except Exception as error:  # a damaged file fails in many ways
+            raise ValueError(f'{path} cannot be loaded as {kind}: {error}') from error
     if not find_spec('onnxruntime'):
         raise ValueError('Comparing an ONNX file needs ONNX Runtime: pip install onnxruntime')
     import onnxruntime

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
+from PIL import Image
 
 from mlore_mm.apis.inference.init_model import init_model, predict_batch, same_size_batches
 from mlore_mm.apis.inference.model_index import find_model, list_models
@@ -67,6 +68,7 @@ class MultiTaskInferencer:
         self.tasks: TaskSet = self.model.tasks
         self.pipeline = PhotoPipeline(self.model.cfg, self.tasks, max_size)
         self.amp, self.show_progress = amp, show_progress
+        self._said_size = False
         self._about = dict(config=self.model.cfg.filename, checkpoint=str(weights), max_size=self.pipeline.max_side)
         if slide:
             self._use_windows(slide)
@@ -75,9 +77,21 @@ class MultiTaskInferencer:
 
     list_models = staticmethod(list_models)
 
-    def __call__(self, inputs, **options) -> list[ImageResult]:
-        """Results of all pictures; see :meth:`stream` for the options. For many pictures or a video use that."""
-        return list(self.stream(inputs, **options))
+    def __call__(self, inputs, *, return_datasamples: bool = False, show: bool = False, **options) -> list:
+        """Results of all pictures; see :meth:`stream` for the options. For many pictures or a video use that.
+
+        Args:
+            inputs: As of :meth:`stream`.
+            return_datasamples: Data samples in place of :class:`ImageResult`, as mmengine's inferencers do.
+            show: Open every panel in the system's picture viewer.
+            options: As of :meth:`stream`.
+        """
+        results = []
+        for result in self.stream(inputs, **options):
+            if show:
+                Image.fromarray(result.panel()).show(result.label)
+            results.append(result.sample if return_datasamples else result)
+        return results
 
     def stream(
         self,
@@ -144,6 +158,7 @@ class MultiTaskInferencer:
         for photo in source:
             try:
                 image = photo.read(len(self.model.data_preprocessor.mean))
+                self._say_size(photo.label, image)
                 item = dict(self.pipeline(image, photo.label), photo=photo, image=image)
             except ValueError as error:
                 if on_error == 'raise':
@@ -153,6 +168,19 @@ class MultiTaskInferencer:
                     writer.failed(photo.label, str(error))
                 continue
             yield item
+
+    def _say_size(self, label: str, image) -> None:
+        """Once: at what size large pictures are computed."""
+        height, width = image.shape[:2]
+        limit = self.pipeline.max_side
+        if self._said_size or not limit or max(height, width) <= limit:
+            return
+        self._said_size = True
+        print_log(
+            f'{label} has {width}x{height} pixels and is reduced to {limit} on its longest side, as are others. '
+            f'max_size (--max-size) takes another number or None, slide (--slide) keeps detail.',
+            'current',
+        )
 
     def _use_windows(self, slide: bool | int | Sequence[int]) -> None:
         size = (slide, slide) if isinstance(slide, int) else slide

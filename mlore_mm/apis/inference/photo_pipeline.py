@@ -30,8 +30,8 @@ class PhotoPipeline:
     Args:
         cfg: The model's config.
         tasks: The model's tasks.
-        max_size: Longest side in pixels; 'train' for the size that the test pipeline pads to; None for no limit, which
-            takes much memory for large photos.
+        max_size: Longest side in pixels; 'train' for the size that the test pipeline pads to, or where it has none,
+            that the training pipeline crops to; None for no limit, which takes much memory for large photos.
 
     Raises:
         ValueError: ``max_size`` is neither 'train', None nor a positive number.
@@ -43,8 +43,8 @@ class PhotoPipeline:
         steps = [step for step in test_pipeline(cfg) if not issubclass(_class_of(step), _LOADING)]
         sizes = [step['size'] for step in steps if step.get('size')]
         self.tasks = tasks
-        self.train_size = tuple(sizes[0]) if sizes else None
-        self.max_side = max(self.train_size, default=None) if max_size == 'train' and sizes else max_size
+        self.train_size = tuple(sizes[0]) if sizes else training_size(cfg)
+        self.max_side = max(self.train_size) if max_size == 'train' and self.train_size else max_size
         self.max_side = None if self.max_side == 'train' else self.max_side
         init_default_scope(cfg.get('default_scope', 'mlore_mm'))
         self.transform = Compose([TRANSFORMS.build(step) for step in steps])

@@ -39,6 +39,10 @@ class ImageResult(Mapping):
     tasks: TaskSet
     files: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f'ImageResult({self.label}, {width}x{height}: {", ".join(self)})'
+
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task].result(self.array(task))
 

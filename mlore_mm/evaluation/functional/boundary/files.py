@@ -54,6 +54,6 @@ def count_image(
     if prediction.shape != labels.shape:
         raise ValueError(
             f'{source}the boundary labels are {labels.shape} and the prediction {prediction.shape} (height, width). '
-            f'Bring the prediction to the size of the labels before scoring.'
+            f'Bring the prediction to the size of the labels before scoring; --resize of eval_boundary.py does.'
         )
     return boundary_counts(prediction, boundary_ground_truth(labels), max_dist, thresholds)
