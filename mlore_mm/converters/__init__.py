@@ -3,7 +3,7 @@
 A new system is a file with its :class:`KeyTable`, registered under the system's name, and an import here.
 """
 
-from .densemtl import DEEP_LAB, DENSE_MTL, PAD_NET_PLUS
+from .densemtl import DEEP_LAB, DENSE_MTL, PAD_NET_PLUS, reorder_sources
 from .invpt import INVPT
 from .m3vit import M3VIT
 from .pad_net import MTI_NET, PAD_NET
@@ -30,4 +30,5 @@ __all__ = [
     'convert_to_ours',
     'convert_to_published',
     'register_system',
+    'reorder_sources',
 ]

@@ -1,5 +1,10 @@
 """Keys of the published DenseMTL and of the baselines in its code (bare state dicts, an encoder with torchvision's)."""
 
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
 from mlore_mm.converters.published import register_system
 from mlore_mm.converters.rename import KeyTable
 
@@ -93,3 +98,34 @@ DEEP_LAB = register_system(
         name="DeepLab checkpoint of DenseMTL's code",
     ),
 )
+
+
+def reorder_sources(
+    state: Mapping[str, Tensor], tasks: Sequence[str], source_order: Mapping[str, Sequence[str]], scale: int = 1
+) -> dict[str, Tensor]:
+    """Converted weights of DenseMTL with the sources of each task in the order of the tasks, as ours are.
+
+    The published code keeps the sources of a task in a set, so their order in front of the last projection of a trained
+    model is whatever it was in that process, and is not in the file. With three tasks there are two orders per target,
+    of which the right one shows by its score; with two tasks there is nothing to choose.
+
+    Args:
+        state: Weights by our keys.
+        tasks: In the model's order.
+        source_order: Target to its sources in the order they had in training; other targets stay as they are.
+        scale: Of the exchange.
+
+    Raises:
+        ValueError: An order that is not one of all other tasks, or a target without an exchange.
+    """
+    state = dict(state)
+    for target, order in source_order.items():
+        ours, key = [task for task in tasks if task != target], f'decode_head.exchanges.{scale}.join.{target}.0.weight'
+        if sorted(order) != sorted(ours) or key not in state:
+            raise ValueError(
+                f"source_order of '{target}' has to name all other tasks, {ours}, and '{target}' needs an exchange in "
+                f'the checkpoint, but got {list(order)}.'
+            )
+        parts = dict(zip(order, state[key].chunk(len(ours), dim=1), strict=True))
+        state[key] = torch.cat([parts[source] for source in ours], dim=1)
+    return state

@@ -1,7 +1,7 @@
 """Published checkpoint files of any system to ours and back, by the system's table of keys."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ def published_state(checkpoint: Any, src: str = 'The checkpoint') -> dict[str, T
     return plain_weights(state, src)
 
 
-def convert_to_ours(system: str, src: str, dst: str, config: str) -> str:
+def convert_to_ours(
+    system: str, src: str, dst: str, config: str, adapt: Callable[[dict, list[str]], dict] | None = None
+) -> str:
     """Write our checkpoint of a published one, and say what was done.
 
     Args:
@@ -49,6 +51,8 @@ def convert_to_ours(system: str, src: str, dst: str, config: str) -> str:
         src: Published checkpoint, or the directory of files that a run on several GPUs left.
         dst: Ours: ``state_dict``, and ``meta`` with the ordered ``tasks`` of the config.
         config: Config whose model the weights have to fit, tensor by tensor.
+        adapt: Weights by our keys and the tasks in order to weights by our keys, for what is not in the file, such as
+            :func:`mlore_mm.converters.densemtl.reorder_sources`.
 
     Raises:
         ValueError: Unknown keys, or the weights do not fit.
@@ -57,6 +61,7 @@ def convert_to_ours(system: str, src: str, dst: str, config: str) -> str:
     with naming(src):
         state, left_out = _table(system).to_ours(published_state(checkpoint, src))
     bound = bind_tasks(Config.fromfile(config))
+    state = adapt(state, list(bound.model.tasks)) if adapt else state
     check_fit(state, build_empty(bound), f'{src} does not fit {config}')
     epoch = int(checkpoint.get('epoch', 0)) if isinstance(checkpoint.get('epoch', 0), int) else 0
     tasks = list(bound.model.tasks)

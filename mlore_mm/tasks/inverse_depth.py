@@ -28,6 +28,8 @@ def to_metres(inverse: Tensor) -> Tensor:
 class InverseDepth(Depth):
     """Labels and predictions in metres, as of :class:`Depth`; logits and loss in inverse depth, up to 65536.
 
+    The loss counts every pixel with a reading, however far, as published; a ``DepthMetric`` would limit both.
+
     Source: DenseMTL (Lopes et al., WACV 2023).
     Differs: metres are 655.36/q - 0.01, where the published code takes 1 for 0.01 and so is 0.99 m short, in labels and
     predictions alike; for numbers that compare see ``legacy_depth_offset`` of :class:`PerImageDepthMetric`. Pixels
@@ -39,6 +41,7 @@ class InverseDepth(Depth):
     """
 
     loss: dict = field(default_factory=lambda: dict(type='BerHuLoss'))
+    metric: dict = field(default_factory=lambda: dict(type='PerImageDepthMetric'))
     zoom_rule: bool = False
 
     def encode(self, target: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ Example:
 """
 
 import argparse
+from functools import partial
 
 import mlore_mm  # noqa: F401  (registers the models)
 from mlore_mm.apis.training.config import user_errors
-from mlore_mm.converters import SYSTEMS, convert_to_ours, convert_to_published
+from mlore_mm.converters import SYSTEMS, convert_to_ours, convert_to_published, reorder_sources
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -18,10 +19,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('system', choices=sorted(SYSTEMS), help='whose checkpoint it is')
     parser.add_argument('src', help='checkpoint to read')
     parser.add_argument('dst', help='checkpoint to write')
+    parser.add_argument(
+        '--source-order',
+        nargs='+',
+        metavar='TARGET=SOURCE,SOURCE',
+        help='of DenseMTL: the order in which the sources of a task stood in training, such as semseg=normals,depth',
+    )
     direction = parser.add_mutually_exclusive_group(required=True)
     direction.add_argument('--config', help='config whose model the weights have to fit')
     direction.add_argument('--reverse', action='store_true', help='from ours to the published layout')
     return parser.parse_args(argv)
+
+
+def parse_orders(texts: list[str]) -> dict[str, list[str]]:
+    """``['a=b,c']`` to ``{'a': ['b', 'c']}``."""
+    pairs = (text.partition('=') for text in texts)
+    return {target: sources.split(',') for target, _, sources in pairs}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,7 +43,9 @@ def main(argv: list[str] | None = None) -> None:
         if args.reverse:
             print(convert_to_published(args.system, args.src, args.dst))
         else:
-            print(convert_to_ours(args.system, args.src, args.dst, args.config))
+            order = parse_orders(args.source_order or [])
+            adapt = partial(reorder_sources, source_order=order) if order else None
+            print(convert_to_ours(args.system, args.src, args.dst, args.config, adapt))
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlore_mm.models.layers.aspp import ASPP
+from mlore_mm.models.ops.doubled_conv import doubled_conv3x3
 
 
 class ReflectConvELU(nn.Module):
@@ -18,6 +19,17 @@ class ReflectConvELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.elu(self.conv(reflection_pad(x)))
+
+    def doubled(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """:meth:`forward` of x with every pixel doubled both ways, and of ``skip`` behind it in the channels.
+
+        The part of the kernel that reads x works on the small map, which is the same.
+        """
+        width = x.shape[1]
+        out = doubled_conv3x3(x, self.conv.weight[:, :width], self.conv.bias)
+        if skip is not None:
+            out = out + F.conv2d(reflection_pad(skip), self.conv.weight[:, width:])
+        return F.elu(out)
 
 
 def reflection_pad(x: Tensor) -> Tensor:
@@ -67,9 +79,10 @@ class SectionDecoder(nn.Module):
         """
         x = self.aspp(levels[-1]) if x is None else self.enter[scale](x)
         if scale == 0:
-            x = F.interpolate(x, scale_factor=2, mode='nearest')
-            return self.leave[0](x)
+            return self.leave[0].doubled(x)
         skip = levels[scale - 1]
+        if skip.shape[-2:] == (2 * x.shape[-2], 2 * x.shape[-1]):
+            return self.leave[scale].doubled(x, skip)
         if x.shape[-2:] != skip.shape[-2:]:
             x = F.interpolate(x, size=skip.shape[-2:], mode='nearest')
         return self.leave[scale](torch.cat([x, skip], dim=1))
