@@ -17,14 +17,14 @@ class ReflectConvELU(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.elu(self.conv(reflection_pad(x)))
+    def forward(self, x: Tensor, skip: Tensor | None = None, doubled: bool = False) -> Tensor:
+        """x, and ``skip`` of the same size behind it in the channels, convolved.
 
-    def doubled(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """:meth:`forward` of x with every pixel doubled both ways, and of ``skip`` behind it in the channels.
-
-        The part of the kernel that reads x works on the small map, which is the same.
+        With ``doubled``, x is half as high and wide and every pixel of it counts twice both ways: the part of the
+        kernel that reads it works on the small map, which is the same.
         """
+        if not doubled:
+            return F.elu(self.conv(reflection_pad(x if skip is None else torch.cat([x, skip], dim=1))))
         width = x.shape[1]
         out = doubled_conv3x3(x, self.conv.weight[:, :width], self.conv.bias)
         if skip is not None:
@@ -79,10 +79,10 @@ class SectionDecoder(nn.Module):
         """
         x = self.aspp(levels[-1]) if x is None else self.enter[scale](x)
         if scale == 0:
-            return self.leave[0].doubled(x)
+            return self.leave[0](x, doubled=True)
         skip = levels[scale - 1]
         if skip.shape[-2:] == (2 * x.shape[-2], 2 * x.shape[-1]):
-            return self.leave[scale].doubled(x, skip)
+            return self.leave[scale](x, skip, doubled=True)
         if x.shape[-2:] != skip.shape[-2:]:
             x = F.interpolate(x, size=skip.shape[-2:], mode='nearest')
-        return self.leave[scale](torch.cat([x, skip], dim=1))
+        return self.leave[scale](x, skip)

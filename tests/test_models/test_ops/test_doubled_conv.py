@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from mlore_mm.models.layers.section_decoder import ReflectConvELU, reflection_pad
+from mlore_mm.models.layers.section_decoder import ReflectConvELU
 from mlore_mm.models.ops.doubled_conv import doubled_conv3x3
 
 
@@ -26,5 +26,4 @@ def test_with_a_map_of_the_full_size_behind_it():
     torch.manual_seed(0)
     conv = ReflectConvELU(5, 4).double()
     x, skip = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(2, 2, 8, 10, dtype=torch.float64)
-    joined = torch.cat([F.interpolate(x, scale_factor=2), skip], dim=1)
-    assert_close(conv.doubled(x, skip), F.elu(conv.conv(reflection_pad(joined))))
+    assert_close(conv(x, skip, doubled=True), conv(F.interpolate(x, scale_factor=2), skip))
