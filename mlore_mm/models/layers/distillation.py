@@ -10,7 +10,8 @@ from torch import Tensor, nn
 class Distillation(nn.Module):
     """``F'_t = F_t + sum over a != t of sigmoid(Conv3x3(F_a)) * Conv3x3(F_a)``, convolutions for every pair (t, a).
 
-    All convolutions that read the same F_a are computed as one. A task without anyone to learn from keeps its features.
+    At inference all convolutions that read the same F_a are computed as one. A task without anyone to learn from keeps
+    its features.
     Source: PAD-Net (Xu et al., CVPR 2018), its attention-guided message passing, on features as in MTI-Net
     (Vandenhende et al., ECCV 2020).
     Differs: one receiver that is the only giver is allowed, where the published code raises an error.
@@ -49,7 +50,9 @@ class Distillation(nn.Module):
         return out
 
     def _messages(self, x: Tensor, giver: str, readers: Sequence[str]) -> list[Tensor]:
-        """What each reader gets of the giver's features ``x``."""
+        """What each reader gets of the giver's features ``x``; in training one by one, which was measured faster."""
+        if torch.is_grad_enabled():
+            return [self.gate[t][giver](x).sigmoid() * self.value[t][giver](x) for t in readers]
         convs = [part[t][giver] for part in (self.gate, self.value) for t in readers]
         weight = torch.cat([conv.weight for conv in convs])
         bias = torch.cat([conv.bias for conv in convs]) if convs[0].bias is not None else None
