@@ -93,6 +93,25 @@ SYSTEMS = {
     system.name: system
     for system in (
         System(
+            'm3vit',
+            dict(
+                backbone=dict(
+                    type='M3ViT',
+                    arch=dict(embed_dims=24, num_layers=4, num_heads=3),
+                    img_size=(64, 96),
+                    num_experts=4,
+                    top_k=2,
+                ),
+                decode_head=dict(type='PUPHead', in_channels=24, embed_dims=8, tam_levels=[0]),
+                criterion=dict(
+                    type='MultiTaskCriterion',
+                    average='batch',
+                    auxiliary=dict(tam_level0=1.0),
+                    auxiliary_losses=dict(balance=dict(type='ImportanceLoadLoss')),
+                ),
+            ),
+        ),
+        System(
             'pad_net',
             dict(
                 backbone=RESNET,

@@ -1,7 +1,7 @@
 """M3ViT: a plain vision transformer whose every second MLP is a mixture of experts, routed by task."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -157,7 +157,7 @@ class M3ViT(BaseModule):
         patches = resize_pos_embed(self.pos_embed[:, 1:], self.grid, grid, 'bilinear').to(x.dtype)
         x = x.flatten(2).transpose(1, 2) + patches
         first = (self.cls_token + self.pos_embed[:, :1]).to(x.dtype)
-        return torch.cat([first.expand(len(x), -1, -1), x], dim=1), grid
+        return torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1), grid
 
     def init_weights(self) -> None:
         """As published: truncated normal (0.02) for linear layers and embeddings, uniform for experts and routers."""
@@ -215,20 +215,27 @@ class MixtureLayer(nn.Module):
     def forward(self, x: Tensor, tasks: Sequence[str], features: Tensor | None = None) -> Tensor:
         """Tokens (T, B, L, d), or (1, B, L, d) that the tasks share, to (T, B, L, d)."""
         before = x
-        x = x + self._dropped(self.attn['attn'](self.ln1(x).flatten(0, 1)).view_as(x))
+        x = x + self._dropped(_in_one_batch(self.attn['attn'], self.ln1(x)))
         u = self.ln2(x)
         routing = self.router(before if self.gate_input_ahead else u, tasks, features)
         for i, task in enumerate(tasks):
             routing.of(i).record(self.name, task)
-        return x + self._dropped(self.mixture(u.expand(len(tasks), -1, -1, -1), routing))
+        return x + self._dropped(self.mixture(u, routing))
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return self.drop_path(x.flatten(0, 1)).view_as(x)
+        return _in_one_batch(self.drop_path, x) if self.training else x
 
 
 def _call(layer: nn.Module, x: Tensor, *args) -> Tensor:
     """A layer on (T, B, L, d); dense ones know no tasks."""
-    return layer(x, *args) if args else layer(x.flatten(0, 1)).view_as(x)
+    return layer(x, *args) if args else _in_one_batch(layer, x)
+
+
+def _in_one_batch(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of (B, L, d) on (T, B, L, d)."""
+    if torch.compiler.is_exporting():  # which cannot join an axis of tasks with one of a size to be chosen later
+        return torch.stack([function(part) for part in x.unbind()])
+    return function(x.flatten(0, 1)).view_as(x)
 
 
 def _per_layer(num_experts: int | Sequence[int], layers: int) -> list[int]:

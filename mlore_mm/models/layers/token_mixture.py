@@ -80,10 +80,13 @@ class TokenMixture(BaseModule):
         return self.fc1.num_experts
 
     def forward(self, u: Tensor, routing: Routing) -> Tensor:
-        """Tokens (..., d) and their routing (..., E) to (..., d); under AMP the experts run in half precision."""
+        """Tokens (..., d) and their routing (..., E) to (..., d); under AMP the experts run in half precision.
+
+        Leading axes of the tokens may be 1 where the routing's are not: tasks that share them.
+        """
         if torch.compiler.is_exporting() or torch.jit.is_tracing():
             return self.plain(u, routing)  # files for other runtimes get ordinary operations only
-        dtype = compute_dtype(u)
+        u, dtype = u.expand(*routing.gates.shape[:-1], -1), compute_dtype(u)
         experts = routing.experts.flatten(0, -2)
         x, scores = u.to(dtype).flatten(0, -2), routing.scores.to(dtype).flatten(0, -2)
         dispatch = TokenDispatch.to_experts(experts, self.num_experts)

@@ -25,6 +25,8 @@ class ImportanceLoadLoss(nn.Module):
             it is off: the k-th best noisy logit, as the method asks for.
     """
 
+    adds_over_tasks = True  # terms of single tasks are those of all tasks together
+
     def __init__(self, loss_weight: float = 0.01, legacy_load: bool = False) -> None:
         super().__init__()
         self.loss_weight, self.legacy_load = loss_weight, legacy_load
