@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from mlore_mm.routing.statistics import LayerRouting
 
@@ -85,6 +87,44 @@ def plot_ablation(name: str, changes: np.ndarray, headlines: Sequence[str], rank
     title = f'{name}: change in % without the expert (red is worse)'
     heat_map(figure.subplots(), changes, headlines, labels, title, low=-limit, high=limit, colormap='RdBu', digits=1)
     return figure
+
+
+def plot_token_experts(task: str, photo: np.ndarray, maps: Mapping[str, tuple[np.ndarray, int]]) -> Figure:
+    """The photo, and for each layer the same under the colours of the experts that its patches went to.
+
+    Args:
+        task: Title.
+        photo: (H, W, 3), uint8 RGB.
+        maps: Layer to the expert of every patch (h, w) and the number of experts.
+    """
+    columns = min(len(maps) + 1, 4)
+    rows = -(-(len(maps) + 1) // columns)
+    height = 3.4 * photo.shape[0] / photo.shape[1]
+    figure = Figure(figsize=(3.4 * columns, (height + 0.9) * rows), layout='constrained')
+    FigureCanvasAgg(figure)
+    figure.suptitle(f'{task}: the expert with the largest gate')
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    axes[0].imshow(photo)
+    for ax, (name, (experts, count)) in zip(axes[1:], maps.items(), strict=False):
+        ax.imshow(photo)
+        extent = (-0.5, photo.shape[1] - 0.5, photo.shape[0] - 0.5, -0.5)
+        colors = expert_colors(count)
+        ax.imshow(colors[experts], extent=extent, interpolation='nearest', alpha=0.55)
+        ax.set_title(f'{name}: {len(np.unique(experts))} of {count}', fontsize=9)
+        shown = np.argsort(-np.bincount(experts.ravel(), minlength=count), kind='stable')[:8]
+        shares = {e: (experts == e).mean() for e in shown}
+        handles = [Patch(color=colors[e], label=f'{e}: {share:.0%}') for e, share in shares.items() if share]
+        ax.legend(handles=handles, fontsize=6, loc='lower center', bbox_to_anchor=(0.5, -0.22), ncols=4)
+    return figure
+
+
+def expert_colors(count: int) -> np.ndarray:
+    """A colour for each expert, (count, 3) in 0..1; neighbours in number are far apart in hue."""
+    order = (np.arange(count) * 0.618034) % 1
+    value = np.where(np.arange(count) % 2, 0.75, 1.0)
+    return hsv_to_rgb(np.stack([order, np.full(count, 0.85), value], axis=1))
 
 
 def plot_matrix(values: np.ndarray, names: Sequence[str], title: str) -> Figure:

@@ -6,7 +6,8 @@ Example:
 
 It runs a data set and draws, for each MoE layer, tasks x experts heat maps of the mean gate and of how often an expert
 is chosen, the load of the experts, and the experts that tasks have in common; the numbers are in routing.json. With
---ablate it also takes every expert away in turn and evaluates, which costs one evaluation per expert.
+--ablate it also takes every expert away in turn and evaluates, which costs one evaluation per expert. With --photos it
+shows, where tokens are routed one by one, which expert each patch of the first photos went to.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from mmengine.device import get_device
 
 from mlore_mm.apis import init_model
 from mlore_mm.apis.analysis.routing_report import ablate, collect_routing, expert_ranks, load_dataset, write_report
+from mlore_mm.apis.analysis.token_routing import write_photos
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.utils.progress import ProgressLine
 
@@ -33,6 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--ablate', nargs='*', metavar='LAYER', help='what each expert is worth, in these layers (default: in all)'
     )
+    parser.add_argument('--photos', type=int, default=0, metavar='N', help='draw the experts over the first N photos')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: an accelerator where there is one)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
     return parser.parse_args()
@@ -50,6 +53,8 @@ def main() -> None:
             options = dict(only=args.ablate, tasks=args.tasks, batch_size=args.batch_size, on_progress=progress)
             ablation = ablate(model, model.cfg, dataset, layers, **options)
         files = write_report(layers, args.out, expert_ranks(model), ablation)
+        if args.photos:
+            files += write_photos(model, dataset, args.out, args.photos, args.tasks)
     for name, layer in layers.items():
         unused = f', unused experts {layer.unused}' if layer.unused else ''
         print(f'{name}: (std/mean)² of the load {layer.load_variation:.3f}{unused}')

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mlore_mm.apis.analysis.token_routing import expert_maps, write_photos
+from mlore_mm.visualization.routing_plot import expert_colors
+from tests.systems import SYSTEMS
+
+
+@pytest.fixture(scope='module')
+def model():
+    return SYSTEMS['m3vit'].build().eval()
+
+
+def test_experts_of_each_patch_are_those_that_were_chosen(model):
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 64, 96)
+    maps = expert_maps(model, images, 'depth')
+    assert list(maps) == ['backbone/block1', 'backbone/block3']
+    ids, count = maps['backbone/block1']
+    assert (ids.shape, count) == ((2, 4, 6), 4)
+    layer = model.backbone.layers[1]
+    with torch.no_grad():
+        x = model.backbone.layers[0](model.backbone._embed(images)[0])
+        u = layer.ln2(x + layer.attn['attn'](layer.ln1(x)))
+        wanted = (u @ layer.router.weight['depth']).argmax(dim=-1)
+    assert torch.equal(ids.flatten(1), wanted[:, 1:])
+
+
+def test_pictures(model, tmp_path):
+    dataset = [dict(inputs=torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)) for _ in range(2)]
+    files = write_photos(model, dataset, tmp_path, 1, ['semseg', 'depth'])
+    assert [file.name for file in files] == ['photo0_semseg.png', 'photo0_depth.png']
+    assert np.asarray(Image.open(files[0]))[..., :3].std() > 10
+
+
+def test_a_model_that_routes_no_tokens():
+    other = SYSTEMS['pad_net'].build().eval()
+    with pytest.raises(ValueError, match="routes tokens for 'depth'"):
+        expert_maps(other, torch.randn(1, 3, 64, 96), 'depth')
+
+
+def test_experts_have_colours_of_their_own():
+    colors = expert_colors(16)
+    apart = np.abs(colors[:, None] - colors[None]).sum(axis=2) + np.eye(16)
+    assert apart.min() > 0.1
