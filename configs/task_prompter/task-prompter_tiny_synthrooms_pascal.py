@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/schedules/adam_40k.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 300
+max_iters = 600
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(val_interval='$max_iters')
