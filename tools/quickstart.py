@@ -13,14 +13,14 @@ import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import torch
-from mmengine.config import Config
-
 from mlore_mm.apis import evaluate_model, evaluate_trivial, load_config, train_model
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.synth_rooms import Recipe, generate
 from mlore_mm.tasks import TaskSet
 from mlore_mm.utils.progress import ProgressLine
+
+import torch
+from mmengine.config import Config
 
 REPO = Path(__file__).resolve().parents[1]
 NOWHERE = open(os.devnull, 'w')  # noqa: SIM115

@@ -8,11 +8,11 @@ Example:
 import argparse
 import sys
 
-from mmengine.dist import is_main_process
-
 from mlore_mm.apis import load_config
 from mlore_mm.apis.training.config import add_common_options, set_local_rank, user_errors
 from mlore_mm.apis.training.test import run_test
+
+from mmengine.dist import is_main_process
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

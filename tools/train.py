@@ -7,10 +7,10 @@ Example:
 import argparse
 import sys
 
-from mmengine.dist import is_main_process
-
 from mlore_mm.apis import load_config, train_model
 from mlore_mm.apis.training.config import add_common_options, set_local_rank, user_errors
+
+from mmengine.dist import is_main_process
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from mlore_mm.apis import init_model, load_config
 from mlore_mm.apis.analysis.benchmark import images_per_second, loader_batches, random_batches, summary
 from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.models.backbones import PlainViT
+
+import torch
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

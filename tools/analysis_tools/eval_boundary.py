@@ -14,11 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
-
 from mlore_mm.apis.analysis.eval_boundary import PROTOCOLS, BoundaryResult, eval_boundary
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.visualization.boundary_plot import plot_precision_recall
+
+from mmengine.utils import ProgressBar
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

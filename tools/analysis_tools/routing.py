@@ -13,14 +13,14 @@ shows, where tokens are routed one by one, which expert each patch of the first 
 import argparse
 import sys
 
-from mmengine.config import DictAction
-from mmengine.device import get_device
-
 from mlore_mm.apis import init_model
 from mlore_mm.apis.analysis.routing_report import ablate, collect_routing, expert_ranks, load_dataset, write_report
 from mlore_mm.apis.analysis.token_routing import write_photos
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.utils.progress import ProgressLine
+
+from mmengine.config import DictAction
+from mmengine.device import get_device
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,8 +14,6 @@ import argparse
 import os
 import sys
 
-from mmengine.config import DictAction
-
 from mlore_mm.apis.training.config import load_config, user_errors
 from mlore_mm.datasets.checking import ARCHIVES, check_splits, inspect_samples
 from mlore_mm.datasets.checking_config import count_labels, inspect_dataset, open_datasets_one_by_one
@@ -25,6 +23,8 @@ from mlore_mm.datasets.survey import TaskSurvey, merge_surveys, table
 from mlore_mm.tasks import Finding
 from mlore_mm.utils.progress import track
 from mlore_mm.visualization.label_plot import draw_labels
+
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

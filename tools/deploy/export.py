@@ -12,13 +12,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mlore_mm.apis import init_model
 from mlore_mm.apis.deploy.export import SUFFIXES, export_model
 from mlore_mm.apis.deploy.export_check import TOLERANCE, check_export, photos_of_test_set
 from mlore_mm.apis.inference.sources import PhotoSource
 from mlore_mm.apis.training.config import user_errors
+
+from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,13 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+from mlore_mm.registry import MODELS
+from mlore_mm.tasks import bind_tasks
+
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch.overrides import TorchFunctionMode
-
-from mlore_mm.registry import MODELS
-from mlore_mm.tasks import bind_tasks
 
 
 class EmptyOnMeta(TorchFunctionMode):

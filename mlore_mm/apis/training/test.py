@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mlore_mm.apis.inference.save_predictions import PredictionWriter
 from mlore_mm.apis.training.config import check_checkpoint
 from mlore_mm.registry import RUNNERS
+from mlore_mm.utils.threads import describe_threads
 
 
 def evaluate_model(cfg: Config, checkpoint: str, **options) -> dict[str, float]:
@@ -50,6 +51,7 @@ def run_test(
     if tta:
         _use_tta(cfg)
     runner = RUNNERS.build(cfg)
+    runner.logger.info(f'Testing computes with {describe_threads()} in each process (OMP_NUM_THREADS sets it)')
     if out_dir:
         runner.register_hook(PredictionWriter(out_dir))
     metrics = runner.test()

@@ -7,6 +7,7 @@ from torch import nn
 from mlore_mm.apis.training.config import check_checkpoint
 from mlore_mm.engine.checkpoints import has_checkpoint
 from mlore_mm.registry import RUNNERS
+from mlore_mm.utils.threads import describe_threads
 
 
 def train_model(
@@ -45,7 +46,9 @@ def train_model(
     if not validate:
         cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     _set_resume(cfg, resume)
-    return RUNNERS.build(cfg).train()
+    runner = RUNNERS.build(cfg)
+    runner.logger.info(f'Training computes with {describe_threads()} in each process (OMP_NUM_THREADS sets it)')
+    return runner.train()
 
 
 def _use_amp(cfg: Config) -> None:
