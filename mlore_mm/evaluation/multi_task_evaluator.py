@@ -34,6 +34,7 @@ class MultiTaskEvaluator(Evaluator):
 
     Attributes:
         not_finite: After an evaluation, by task, ``dict(images=..., first=...)`` where predictions were not finite.
+        written: The JSON that the last evaluation wrote, on the main process; None where none was.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MultiTaskEvaluator(Evaluator):
             raise ValueError(f'A baseline of 0 leaves no relative gain: baselines={self.baselines}.')
         self.out_file = out_file
         self.not_finite: dict[str, dict] = {}
+        self.written: Path | None = None
         self.dataset_meta = {}
 
     @property
@@ -83,9 +85,11 @@ class MultiTaskEvaluator(Evaluator):
         if gains:
             results['delta_m'] = delta_m(gains)
         if is_main_process():
-            table = format_table(reports, results.get('delta_m'), self.not_finite)
+            path = Path(self.out_file) if self.out_file else _beside_log()
+            rest_in = path.name if path else 'the results'
+            table = format_table(reports, results.get('delta_m'), self.not_finite, rest_in)
             print_log(f'Evaluation of {size} images\n{table}', logger='current')
-            self._write(reports, results, size)
+            self.written = self._write(path, reports, results, size) if path else None
         return results
 
     def _find_not_finite(self) -> dict[str, dict]:
@@ -105,17 +109,18 @@ class MultiTaskEvaluator(Evaluator):
                 logger='current',
                 level=logging.WARNING,
             )
-        return TaskReport(task, metrics, self.baselines.get(name))
+        metric = self.task_metrics[name]
+        classes, shown = getattr(metric, 'class_scores', {}), getattr(metric, 'per_class', False)
+        return TaskReport(task, metrics, self.baselines.get(name), classes, shown)
 
-    def _write(self, reports: list[TaskReport], results: dict[str, float], size: int) -> None:
-        path = Path(self.out_file) if self.out_file else _beside_log()
-        if path is None:
-            return
+    def _write(self, path: Path, reports: list[TaskReport], results: dict[str, float], size: int) -> Path | None:
+        """The path, or None where the disk does not take it."""
         content = dict(
             iteration=_training_steps(),
             images=size,
             tasks={report.task.name: report.to_dict() for report in reports},
             delta_m=results.get('delta_m'),
+            delta_m_tasks=[report.task.name for report in reports if report.gain is not None],
             not_finite=self.not_finite,
             results=results,
         )
@@ -123,8 +128,9 @@ class MultiTaskEvaluator(Evaluator):
             write_whole(path, json.dumps(without_nan(content), indent=2) + '\n')
         except ValueError as error:  # the numbers are in the log all the same, and a training goes on
             print_log(str(error), 'current', logging.WARNING)
-        else:
-            print_log(f'Wrote {path}', logger='current')
+            return None
+        print_log(f'Wrote {path}', logger='current')
+        return path
 
 
 def _training_steps() -> int | None:

@@ -68,7 +68,24 @@ def test_table_starts_with_the_headlines_in_task_order(log):
     assert cells[0][:5] == ['task', 'headline', 'value', 'baseline', 'gain']
     assert cells[2][:4] == ['semseg', 'mIoU', '(up)', '58.33']
     assert cells[3][:7] == ['depth', 'RMSE', '(m,', 'down)', '1.0000', '2.0000', '+50.00']
-    assert cells[4] == ['delta_m', '+50.00']
+    assert lines[start + 4].endswith('+50.00  mean over 1 of 2 tasks: depth')
+
+
+def test_classes_have_a_table_and_rows_say_what_they_leave_out(tmp_path, log):
+    """IoU by hand: 1/2 and 2/3; of the labelled pixels 1 of 1 and 2 of 3 are found."""
+    semseg = dict(TASKS['semseg'], classes=('wall', 'floor'))
+    by_name = dict(wall=dict(IoU=50.0, Acc=100.0), floor=dict(IoU=200 / 3, Acc=200 / 3))
+    for per_class in (False, True):
+        semseg['metric'] = dict(type='IoUMetric', per_class=per_class)
+        MultiTaskEvaluator(dict(TASKS, semseg=semseg), baselines=dict(depth=2.0)).offline_evaluate(make_samples())
+        stored = json.loads((log.parent / 'evaluation.json').read_text())
+        assert stored['tasks']['semseg']['classes'] == {name: pytest.approx(x) for name, x in by_name.items()}
+        assert stored['delta_m_tasks'] == ['depth']
+        text = log.read_text()
+        assert ('semseg: class    IoU     Acc' in text) == per_class
+        assert ('floor          66.67   66.67' in text) == per_class
+        assert text.count('(+4 in evaluation.json)') == 1  # two classes by two scores, only where there is no table
+    assert text.count('(+1 in evaluation.json)') == 2  # the sixth further number of depth
 
 
 def test_no_baseline_no_gain():

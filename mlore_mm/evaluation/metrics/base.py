@@ -39,6 +39,8 @@ class TaskMetric(BaseMetric):
         unit: Its unit for tables, such as 'm'; '' where it has none or is a percentage.
         not_finite: After an evaluation in which predictions were not finite, ``dict(images=..., first=...)``: how many
             images and the name of the first; else None. On the main process.
+        class_scores: After an evaluation of class ids, by name of the class a dict of scores such as IoU. On the main
+            process; empty where there are none.
     """
 
     headline: str = ''
@@ -57,6 +59,7 @@ class TaskMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         self.task_name, self.output = task, output
         self.not_finite: dict | None = None
+        self.class_scores: dict[str, dict[str, float]] = {}
 
     @abstractmethod
     def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
@@ -98,7 +101,7 @@ class TaskMetric(BaseMetric):
             self.results.append(dict(result, **{NOT_FINITE: sample_name(sample) if broken else None}))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        self.not_finite = None
+        self.not_finite, self.class_scores = None, {}
         if not results:
             return {}
         names = [name for name in results[0] if name != NOT_FINITE]
@@ -106,6 +109,7 @@ class TaskMetric(BaseMetric):
         values = self.summarize(totals)
         self.not_finite = find_not_finite(self.prefix, results)
         if self.not_finite:
+            self.class_scores = {}
             return dict.fromkeys(values, float('nan'))
         if totals['count'] == 0:
             print_log(
@@ -114,6 +118,7 @@ class TaskMetric(BaseMetric):
                 logger='current',
                 level=logging.WARNING,
             )
+            self.class_scores = {}
             values = dict.fromkeys(values, float('nan'))
         return values
 

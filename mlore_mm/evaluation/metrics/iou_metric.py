@@ -17,7 +17,8 @@ class IoUMetric(TaskMetric):
         task: See ``TaskMetric``, as are the arguments not named here.
         absent: A class found neither in labels nor in predictions scores 0 ('zero', as in the published code, so that
             tables compare) or is left out of the mean ('skip', as in mmsegmentation).
-        per_class: Also report ``IoU_<class>`` for every class.
+        per_class: Print a table of IoU and Acc (recall) of every class, and report ``IoU_<class>`` among the results,
+            as curves too. ``evaluation.json`` has both in any case.
     """
 
     headline = 'mIoU'
@@ -40,12 +41,16 @@ class IoUMetric(TaskMetric):
         if 0 <= self.task.ignore_value < len(iou):  # a class that is left out
             iou[int(self.task.ignore_value)] = float('nan')
         correct, _, labelled = counts.double()
+        recall = 100 * correct / labelled
+        names = [str(name) for name in self.task.classes or range(self.task.out_channels)]
+        self.class_scores = {
+            name: dict(IoU=i, Acc=a) for name, i, a in zip(names, iou.tolist(), recall.tolist(), strict=True)
+        }
         values = dict(
             mIoU=iou.nanmean().item(),
-            mAcc=100 * (correct / labelled).nanmean().item(),
+            mAcc=recall.nanmean().item(),
             aAcc=100 * (correct.sum() / labelled.sum()).item(),
         )
         if self.per_class:
-            names = self.task.classes or tuple(str(i) for i in range(self.task.out_channels))
-            values.update({f'IoU_{name}': value for name, value in zip(names, iou.tolist(), strict=True)})
+            values.update({f'IoU_{name}': scores['IoU'] for name, scores in self.class_scores.items()})
         return values
