@@ -191,3 +191,11 @@ def published_shapes(config) -> dict:
         shapes[f'backbone.MLoRE_1.0.conv2.{task}.W.weight'] = (head.task_rank, head.embed_dims, 3, 3)
         shapes[f'heads.{task}.linear_pred.weight'] = (channels[task], head.embed_dims, 1, 1)
     return {f'module.{key}': torch.empty(shape, device='meta') for key, shape in shapes.items()}
+
+
+def test_pieces_have_their_own_memory():
+    """Views of one large tensor would each be written with the whole of it."""
+    ours = {'decode_head.stages.0.0.experts.reduce.weight': torch.zeros(5, 4, 3, 3)}
+    pieces = mm_to_official(ours, (2, 3))
+    assert len(pieces) == 2
+    assert all(x.untyped_storage().nbytes() == x.numel() * 4 for x in pieces.values())

@@ -1,10 +1,13 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from mlore_mm.engine import NonFiniteHook
 from mlore_mm.registry import RUNNERS
+from tests.distributed import run_in_processes
 from tests.test_engine.test_runner import load
 
 NAN = float('nan')
@@ -82,3 +85,37 @@ def test_a_loss_scale_that_collapses_ends_training(tmp_path):
 def test_wrong_options_are_named():
     with pytest.raises(ValueError, match="'raise' or 'skip', but got 'ignore'"):
         NonFiniteHook(action='ignore')
+
+
+def test_good_batches_between_start_the_count_anew(tmp_path):
+    runner = build(tmp_path, 'skip', poison=(0, 2), **{'default_hooks.nonfinite.max_skips': 1})
+    runner.train()
+    hook = next(hook for hook in runner.hooks if isinstance(hook, NonFiniteHook))
+    assert (hook.skipped, hook.in_a_row) == (2, 0)
+
+
+def votes():
+    """What every process decides: all is well; the second one's loss is NaN; the first one's gradient is infinite."""
+    hook, decisions = NonFiniteHook('skip'), []
+    for loss, gradient in ((1.0, 1.0), ((1.0, NAN)[dist.get_rank()], 1.0), (1.0, (torch.inf, 1.0)[dist.get_rank()])):
+        hook.model = torch.nn.Linear(1, 1, bias=False)
+        hook.model.weight.grad = torch.full((1, 1), gradient)
+        hook._loss = torch.tensor(loss)
+        decisions.append(hook._is_bad(scaled=False))
+    return decisions
+
+
+def test_what_one_process_sees_stops_all(tmp_path):
+    assert run_in_processes(votes, tmp_path) == [[False, True, True]] * 2
+
+
+def test_the_loss_of_every_accumulated_batch_counts():
+    hook = NonFiniteHook()
+    hook.model = torch.nn.Linear(1, 1)
+    for loss in (NAN, 1.0):
+        hook.see_loss(torch.tensor(loss))
+    assert hook._is_bad(scaled=True)
+    hook.runner = SimpleNamespace(optim_wrapper=None)
+    hook.after_step(stepped=False)
+    hook.see_loss(torch.tensor(1.0))
+    assert not hook._is_bad(scaled=True)

@@ -46,3 +46,12 @@ def test_weights_alone_do_not_bring_their_seed():
 class Sampler:
     def __init__(self, seed):
         self.seed = seed
+
+
+def test_every_process_draws_its_own(monkeypatch):
+    hook, drawn = SeedHook(), []
+    hook.before_train(runner(seed=1))
+    for rank in range(3):
+        monkeypatch.setattr('mlore_mm.engine.hooks.seed_hook.get_rank', lambda rank=rank: rank)
+        drawn.append(numbers(hook, 0))
+    assert len({str(x) for x in drawn}) == 3

@@ -7,6 +7,14 @@ import torch
 from mmengine.structures import PixelData
 from torch.testing import assert_close
 
+from mlore_mm.evaluation.functional import (
+    angle_histogram,
+    angular_error,
+    class_counts,
+    f_measure,
+    relative_gain,
+    threshold_counts,
+)
 from mlore_mm.evaluation.metrics import IoUMetric, NormalsMetric
 from mlore_mm.registry import METRICS
 from mlore_mm.structures import MultiTaskDataSample
@@ -278,3 +286,28 @@ def test_values_do_not_depend_on_earlier_evaluations():
         metric.process(None, [sample_of('semseg', [0, 1], [0, 1]).to_dict()])
         values.append(metric.evaluate(1))
     assert_close(values[0], values[1])
+
+
+def test_edges_of_the_counts_by_hand():
+    """Half a turn falls into the last bin; a score at the threshold passes; the first id beyond the classes is none."""
+    yes = torch.tensor([True, True])
+    assert angle_histogram(torch.tensor([180.0, 0.0]), yes).sum() == 2
+    passed = threshold_counts(torch.tensor([0.5]), torch.tensor([1]), yes[:1], torch.tensor([0.25, 0.5, 0.75]))
+    assert passed.tolist() == [[1, 1, 0]] * 2
+    with pytest.raises(ValueError, match='A prediction holds'):
+        class_counts(torch.tensor([0, 4]), torch.tensor([0, 0]), yes, 4)
+
+
+def test_angles_to_labels_of_any_length():
+    along, between = torch.tensor([1.0, 0, 0]).view(3, 1, 1), torch.tensor([2.0, 2.0, 0]).view(3, 1, 1)
+    assert angular_error(along, between).item() == pytest.approx(45)
+
+
+def test_nothing_found_is_zero_and_not_nan():
+    zero = torch.zeros(2, dtype=torch.int64)
+    assert f_measure(zero, zero, torch.tensor(0)).tolist() == [0, 0]
+
+
+def test_a_gain_needs_a_baseline():
+    with pytest.raises(ValueError, match='a baseline is 0'):
+        relative_gain(1.0, 0.0, True)

@@ -227,3 +227,24 @@ def test_moving_average_and_gradient_accumulation(tmp_path):
     weight = 'decode_head.stages.0.0.experts.expand'
     assert (average[weight] - trained[f'module.{weight}']).abs().max() > 1e-4
     assert all(x.isfinite().all() for x in average.values())
+
+
+def test_gradients_in_evaluation_mode_reach_every_expert():
+    """The folded form is for inference only: with gradients on, evaluation gives those of the wide form."""
+    results = []
+    for form in ('auto', 'wide'):
+        model = build(grid=(8, 8), gate=dict(noise='none')).eval()
+        for block in model.decode_head.blocks():
+            block.form = form
+        sum(x.square().mean() for x in model(torch.ones(1, 3, 128, 128)).values()).backward()
+        results.append(model.decode_head.stages[0][0].experts.expand.grad)
+    assert results[0].abs().max() > 0
+    assert_close(results[0], results[1])
+
+
+def test_recomputation_counts_a_batch_once():
+    model = build(with_cp=True).train()
+    sum(x.mean() for x in model(torch.randn(2, 3, 32, 48)).values()).backward()
+    counts = {name: int(x) for name, x in model.named_buffers() if name.endswith('num_batches_tracked')}
+    assert counts
+    assert set(counts.values()) == {1}, counts

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 import tests.toy_parts  # noqa: F401  registers the toys
 from mlore_mm.evaluation.metrics import DepthMetric
+from mlore_mm.models.multi_task_encoder_decoder import _resize
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
 from tests.mlore_models import TASKS, build_mlore, make_samples
@@ -232,3 +233,53 @@ def test_a_group_that_the_decoder_lacks_is_named(images):
     model = build(test_cfg=dict(groups=['scale_1'])).eval()
     with pytest.raises(ValueError, match="output 'scale_1'"):
         model(images, make_samples(model, images), mode='predict')
+
+
+def predict_one(model, images, **metainfo):
+    return model(images, [MultiTaskDataSample(metainfo=metainfo)], mode='predict')[0].pred
+
+
+def test_scores_are_resized_before_they_are_activated():
+    model, images = build().eval(), torch.randn(1, 3, 16, 24)
+    logits, pred = model(images), predict_one(model, images, ori_shape=(23, 31))
+    large = {name: F.interpolate(x, (23, 31), mode='bilinear', align_corners=False)[0] for name, x in logits.items()}
+    assert_close(pred.normals, large['normals'] / large['normals'].norm(dim=0, keepdim=True))
+    assert torch.equal(pred.semseg[0].long(), large['semseg'].argmax(dim=0))
+
+
+def test_depth_is_rescaled_by_both_factors():
+    """An image four times as wide and as high as before: twice as close in the geometric mean."""
+    model, images = build(tasks=('depth',)).eval(), torch.zeros(1, 3, 16, 24)
+    plain = predict_one(model, images, ori_shape=(16, 6)).depth
+    assert plain.abs().max() > 0
+    assert_close(predict_one(model, images, ori_shape=(16, 6), scale_factor=(4.0, 1.0)).depth, 2 * plain)
+    assert_close(predict_one(model, images, ori_shape=(16, 6), scale_factor=(1.0, 9.0)).depth, 3 * plain)
+
+
+@pytest.mark.parametrize('size', [(7, 13), (11, 3), (16, 24)])
+def test_class_ids_of_odd_sizes_are_never_mixed(size):
+    """Ids that are far apart, and larger than 24 bits hold; a mean of two would be a third class."""
+    ids = torch.tensor([0, 2**24 + 1]).repeat(1, 1, 5, 5)  # a column of each in turn
+    ids = ids[..., :9]
+    columns = [int(i * 9 / size[1]) for i in range(size[1])]
+    assert torch.equal(_resize(ids, size), ids[..., columns][:, :, :1].expand(-1, -1, size[0], -1))
+
+
+def test_resized_predictions_hold_ids_of_the_network():
+    model = build(test_cfg=dict(resize='predictions'), tasks=('semseg',)).eval()
+    images = torch.randn(1, 3, 16, 24)
+    logits = model(images)['semseg'][0].clone()
+    pred = predict_one(model, images, ori_shape=(13, 35)).semseg[0]
+    rows, columns = torch.arange(13) * 16 // 13, torch.arange(35) * 24 // 35
+    assert torch.equal(pred.long(), logits.argmax(dim=0)[rows][:, columns])
+
+
+def test_frozen_encoder_is_in_evaluation_mode_from_the_start():
+    assert not build(frozen_backbone=True).backbone.training
+
+
+def test_switch_to_deploy_ends_training():
+    model = build_mlore().train()
+    model.switch_to_deploy()
+    assert not model.training
+    assert not model.backbone.training

@@ -21,3 +21,7 @@ def test_values_beyond_a_share_are_found():
 def test_ignored_pixels_look_like_no_boundary():
     picture = TASK.draw(np.array([[[0, 1, 255]]], np.float32))
     assert picture[0, 0].tolist() == picture[0, 2].tolist() != picture[0, 1].tolist()
+
+
+def test_boundaries_are_black_on_white():
+    assert TASK.draw(np.array([[[0.0, 1.0]]]))[0, :, 0].tolist() == [255, 0]

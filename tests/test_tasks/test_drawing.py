@@ -25,3 +25,8 @@ def test_scalars_are_cut_to_the_range():
 
 def test_probabilities_round_to_bytes():
     assert_array_equal(probability_to_bytes(np.array([-0.1, 0, 0.0019, 0.002, 1, 1.5])), [0, 0, 0, 1, 255, 255])
+
+
+def test_a_range_of_zero_length_is_drawn_dark():
+    with np.errstate(all='raise'):
+        assert draw_scalar(np.full((1, 2), 3.0), 3.0, 3.0, 'gray').tolist() == [[[0] * 3] * 2]

@@ -84,3 +84,11 @@ def test_maps_that_are_coded_otherwise_are_found():
     assert 'scale=2, offset=-1' in TASK.check_values(unit * lengths)
     mark = np.where(np.arange(20)[:, None, None] < 12, np.float32(-1), unit)
     assert TASK.check_values(mark) is None  # one vector for all that have no label: check_dataset.py names it
+
+
+def test_mirroring_leaves_its_input():
+    label = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
+    before = label.copy()
+    mirrored = TASK.hflip_values(label)
+    assert_array_equal(label, before)
+    assert_array_equal(mirrored, before * [-1, 1, 1])

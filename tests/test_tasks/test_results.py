@@ -43,3 +43,8 @@ def test_channels_come_last_where_there_are_several():
     assert result.values[1, 2].tolist() == [5, 11]
     assert TASKS['normals'].result(np.zeros((3, 2, 5))).unit.shape == (2, 5, 3)
     assert TASKS['depth'].result(np.zeros((1, 2, 5))).metres.shape == (2, 5)
+
+
+def test_the_largest_share_comes_first():
+    shares = TASKS['semseg'].result(np.array([[[2, 2, 0, 2]]])).shares()
+    assert list(shares.items()) == [('lamp', 0.75), ('wall', 0.25)]

@@ -19,7 +19,10 @@ class HasModule(nn.Module):
         self.test_step = None
 
 
-@pytest.mark.parametrize('wrap', [nn.DataParallel, ExponentialMovingAverage, TTA, lambda x: nn.DataParallel(TTA(x))])
+TWICE = [lambda x: nn.DataParallel(TTA(x)), lambda x: nn.DataParallel(nn.DataParallel(x))]
+
+
+@pytest.mark.parametrize('wrap', [nn.DataParallel, ExponentialMovingAverage, TTA, *TWICE])
 def test_wrappers_come_off(wrap):
     model = HasModule()
     inner = bare_model(wrap(model))

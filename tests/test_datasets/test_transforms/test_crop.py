@@ -68,3 +68,12 @@ def test_the_counted_task_is_named_or_the_first_class_map():
 def test_bad_options(options):
     with pytest.raises(ValueError, match='Cannot crop to'):
         MultiTaskRandomCrop(**options)
+
+
+def test_a_window_without_labels_is_drawn_again():
+    """Left half a checkerboard of two classes, right half not labelled: 11 of 31 places see no label at all."""
+    labels = np.full((20, 40), 255, np.uint8)
+    labels[:, :20:2], labels[:, 1:20:2] = 0, 1
+    crop = MultiTaskRandomCrop((20, 10))
+    empty = [(crop(sample(labels))['targets']['semseg'] == 255).all() for _ in range(150)]
+    assert np.mean(empty) < 0.1

@@ -121,3 +121,28 @@ def test_lengths_in_pixels_grow_with_the_image(zoom, wanted):
     assert np.unique(resize_sample(results, (8, 8), 2.0)['targets']['t']).tolist() == [wanted, 255]
     with pytest.raises(ValueError, match="zoom is 'keep', 'multiply' or 'divide'"):
         TASKS.build(dict(type='DenseRegression', name='disparity', zoom='shrink'))
+
+
+def test_class_ids_of_odd_sizes_are_those_of_the_nearest_pixel():
+    """Ids 0 and 20 in turn: a mean of two would be another class."""
+    data = sample(11, 15)
+    data['targets']['semseg'] = (np.indices((11, 15)).sum(axis=0) % 2 * 20).astype(np.uint8)
+    before = data['targets']['semseg'].copy()
+    after = resize_sample(data, (7, 20), 1.0)['targets']['semseg']
+    assert_array_equal(after, before[np.arange(7) * 11 // 7][:, np.arange(20) * 15 // 20])
+
+
+def test_a_label_that_asks_for_it_and_the_image_are_resized_bilinearly():
+    tasks = TaskSet(dict(heat=dict(type='DenseRegression', interpolation='bilinear')))
+    ramp = np.array([[0, 1], [0, 1]], np.float32)
+    image = np.repeat(ramp[..., None] * 200, 3, axis=2).astype(np.uint8)
+    out = MultiTaskResize((2, 4), keep_ratio=False)(dict(img=image, tasks=tasks, targets=dict(heat=ramp)))
+    assert_allclose(out['targets']['heat'][0], [0, 0.25, 0.75, 1], atol=1e-6)
+    assert out['img'][0, :, 0].tolist() == [0, 50, 150, 200]
+
+
+def test_depth_of_uneven_factors():
+    """Four times as wide and as high as before: the scene is twice as close."""
+    data = sample(4, 5)
+    data['targets']['depth'][:] = 6
+    assert np.unique(MultiTaskResize((4, 20), keep_ratio=False)(data)['targets']['depth']).tolist() == [3]

@@ -1,5 +1,9 @@
 import os
 import pickle
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -45,3 +49,55 @@ def test_what_is_no_checkpoint(tmp_path):
     for name in ('cut', 'text', 'empty', 'none', 'list', 'lost'):
         with pytest.raises(ValueError, match=f'{name}.pth'):
             read_checkpoint(tmp_path / f'{name}.pth')
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder, and the address under which a server gives out its files."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    (tmp_path / 'files').mkdir()
+    handler = partial(Quiet, directory=str(tmp_path / 'files'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
+        yield tmp_path / 'files', f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_code_behind_an_address_is_not_run(served, tmp_path):
+    folder, address = served
+    torch.save(dict(state_dict=dict(a=torch.ones(2))), folder / 'good.pth')
+    torch.save(dict(state_dict={}, meta=Command(tmp_path / 'trap')), folder / 'evil.pth')
+    assert read_checkpoint(f'{address}/good.pth')['state_dict']['a'].tolist() == [1, 1]
+    with pytest.raises(ValueError, match=r'evil.pth was not read.*mkdir'):
+        read_checkpoint(f'{address}/evil.pth')
+    assert not (tmp_path / 'trap').exists()
+
+
+def test_a_file_with_another_hash_than_its_name_is_not_taken(served):
+    folder, address = served
+    torch.save(dict(a=torch.ones(2)), folder / 'vit-00000000.pth')
+    with pytest.raises(ValueError, match='cannot be downloaded: invalid hash'):
+        read_checkpoint(f'{address}/vit-00000000.pth')
+
+
+def test_compressed_archives_are_not_read(tmp_path):
+    torch.save(dict(a=torch.zeros(100)), tmp_path / 'a.pth')
+    with (
+        zipfile.ZipFile(tmp_path / 'a.pth') as plain,
+        zipfile.ZipFile(tmp_path / 'b.pth', 'w', zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(ValueError, match='compressed'):
+        read_checkpoint(tmp_path / 'b.pth')
+
+
+def test_every_value_has_to_be_a_tensor(tmp_path):
+    torch.save(dict(state_dict=dict(a=torch.zeros(1), b=3)), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match="a int as weight 'b', where a tensor was expected"):
+        read_checkpoint(tmp_path / 'a.pth')

@@ -28,3 +28,16 @@ def test_a_write_that_fails_leaves_the_older_file_alone(tmp_path, monkeypatch, m
         write_checkpoint(dict(state_dict=dict(a=torch.zeros(2))), path)
     assert path.read_bytes() == before
     assert [x.name for x in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_others_may_read_it_as_any_new_file(tmp_path):
+    write_checkpoint(dict(state_dict={}), tmp_path / 'a.pth')
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / 'a.pth').stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_nothing_stays_of_what_cannot_be_written(tmp_path):
+    with pytest.raises(AttributeError, match='lambda'):
+        write_checkpoint(dict(a=lambda: 0), tmp_path / 'b.pth')
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from torch.testing import assert_close
 
@@ -119,3 +120,40 @@ def test_sizes_that_do_not_fit():
         make(img_size=(40, 48))
     with pytest.raises(ValueError, match="'giant'"):
         PlainViT('giant')
+
+
+def test_init_weights_loads_the_pretrained_weights(tmp_path):
+    source, options = make(), dict(arch=ARCH, img_size=(32, 48))
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'a.pth')
+    model = PlainViT(**options, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth')))
+    model.init_weights()
+    assert_close(model.state_dict(), source.state_dict(), rtol=0, atol=0)
+
+
+def test_spread_of_initial_weights():
+    model = PlainViT(dict(embed_dims=64, num_layers=1, num_heads=2), 128)
+    model.init_weights()
+    layer = model.layers[0]
+    for weight in (layer.ffn.layers[1].weight, layer.attn['attn'].in_proj_weight, model.pos_embed):
+        assert weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_positions_are_resized_bicubically_in_full_precision():
+    positions = torch.randn(1, 12, 5)
+    for given in (positions, positions.half()):
+        maps = given.float().transpose(1, 2).view(1, 5, 3, 4)
+        wanted = F.interpolate(maps, size=(5, 6), mode='bicubic', align_corners=False).flatten(2).transpose(1, 2)
+        assert_close(resize_pos_embed(given, (3, 4), (5, 6)), wanted, rtol=0, atol=0)
+
+
+def test_a_stored_embedding_of_the_same_wide_grid_stays():
+    """24 positions and one for the class are a 5x5 square to the eye, and the model's own 4x6 grid."""
+    source, model = make(img_size=(64, 96)), make(img_size=(64, 96))
+    without = {**source.state_dict(), 'pos_embed': source.pos_embed[:, 1:]}
+    model.load_state_dict(without)
+    assert_close(model.pos_embed[:, 1:], source.pos_embed[:, 1:], rtol=0, atol=0)
+
+
+def test_each_side_is_checked():
+    with pytest.raises(ValueError, match='not a multiple'):
+        make()(torch.zeros(1, 3, 32, 49))

@@ -78,3 +78,13 @@ def test_rank_must_be_below_width():
         LowRankExpertBank(embed_dims=8, ranks=[2, 9])
     with pytest.raises(ValueError, match='`ranks` is empty'):
         LowRankExpertBank(embed_dims=8, ranks=[])
+
+
+def test_initial_weights_of_an_expert():
+    expert = LowRankExpert(64, 16)
+    expert.init_weights()
+    for conv, fan_in in ((expert.reduce, 64 * 9), (expert.expand, 16)):  # kaiming_uniform(a=sqrt(5))
+        assert 0.95 * fan_in**-0.5 < conv.weight.abs().max() <= fan_in**-0.5
+        assert (conv.bias == 0).all()
+    with pytest.raises(ValueError, match='rank=0'):
+        LowRankExpert(embed_dims=8, rank=0)

@@ -2,6 +2,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
 from mlore_mm.models.layers import TaskRouter
@@ -78,3 +79,19 @@ def test_noise_of_the_network_s_own_deviations():
     pairs = noisy[:, 1:] - noisy[:, :1]  # a softmax forgets what all logits share
     assert_close(pairs.mean(dim=0), (clean[1:] - clean[:1]).detach(), atol=0.04, rtol=0)
     assert_close(pairs.std(dim=0), (sigma[1:] ** 2 + sigma[0] ** 2).sqrt(), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize('size', [(3, 5), (8, 12)])
+def test_pixel_weights_are_resampled_bilinearly_and_keep_their_sum(size):
+    router = make_router()
+    weight = router.pixel_weight['depth'].weight.view(1, 1, 4, 6)
+    wanted = (
+        F.interpolate(weight, size=size, mode='bilinear', align_corners=False).flatten(1) * 24 / (size[0] * size[1])
+    )
+    assert_close(router._resampled_pixel_weight(size, ['depth']), wanted)
+
+
+def test_spread_of_initial_weights():
+    router = TaskRouter(['a'], 8, 5, (16, 40), dict(top_k=2))
+    router.init_weights()
+    assert router.pixel_weight['a'].weight.std().item() == pytest.approx(0.02, rel=0.15)

@@ -215,3 +215,32 @@ def test_a_task_encodes_its_target_for_the_loss():
     loss.backward()
     assert logits.grad.isfinite().all()
     assert_close(criterion.tasks['near'].decode(criterion.tasks['near'].encode(target[..., :1])), target[..., :1])
+
+
+def test_logged_losses_hold_no_graph():
+    criterion = MultiTaskCriterion(dict(depth=dict(type='Depth', loss_weight=3.0)), log_unweighted=True)
+    logits = torch.ones(1, 1, 2, 2, requires_grad=True)
+    losses = criterion(MultiTaskOutput(dict(depth=logits)), dict(depth=torch.full((1, 1, 2, 2), 3.0)))
+    assert (losses['raw_depth'].item(), losses['loss_depth'].item()) == (2, 6)
+    assert not losses['raw_depth'].requires_grad
+
+
+def test_unknown_tasks_are_named():
+    x = torch.ones(1, 1, 2, 2)
+    with pytest.raises(ValueError, match='knows the tasks'):
+        MultiTaskCriterion(dict(depth=dict(type='Depth')))(
+            MultiTaskOutput(dict(depth=x, flow=x)), dict(depth=x, flow=x)
+        )
+
+
+def test_small_logits_of_half_precision_are_upsampled_in_full():
+    criterion = MultiTaskCriterion(dict(depth=dict(type='Depth')))
+    logits, target = torch.randn(2, 1, 4, 5).bfloat16(), 1 + torch.rand(2, 1, 16, 20)
+    large = F.interpolate(logits.float(), size=(16, 20), mode='bilinear', align_corners=False)
+    loss = criterion(MultiTaskOutput(dict(depth=logits)), dict(depth=target))['loss_depth']
+    assert_close(loss, (large - target).abs().mean(), rtol=1e-6, atol=0)
+
+
+def test_an_unknown_average_is_named():
+    with pytest.raises(ValueError, match='median'):
+        MultiTaskCriterion(dict(depth=dict(type='Depth')), average='median')

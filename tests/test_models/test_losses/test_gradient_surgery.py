@@ -239,3 +239,12 @@ def test_two_processes_do_what_one_does_with_all_images(tmp_path, method):
     for name, value in wanted.items():
         assert_close(first[name], second[name], rtol=0, atol=0)
         assert_close(first[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gradient_that_overflows_changes_nothing_with_pcgrad():
+    """AlignedMTL falls back to ones by itself, this method would not."""
+    parameter = nn.Parameter(torch.zeros(2))
+    x = parameter * 1
+    losses = dict(loss_a=-x[0] * torch.inf + x[1], loss_b=x[0])
+    logged = PCGrad()((x,), losses, MultiTaskOutput(dict(a=0, b=0)))
+    assert_close(torch.stack(list(logged.values())), torch.ones(2))

@@ -153,3 +153,19 @@ def test_class_balance_needs_two_channels():
 def test_boundary_weight_is_a_share():
     with pytest.raises(ValueError, match=r'0 < pos_weight < 1 .* but got 1.0'):
         MODELS.build(dict(type='BalancedBCELoss', pos_weight=1.0))
+
+
+def test_channels_are_averaged():
+    """Two channels alike cost as much as one; 1 and 3 cost 2."""
+    valid = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    l1 = MODELS.build(dict(type='MaskedL1Loss'))
+    assert_close(l1(pixels([1, 3], channels=2), torch.zeros(1, 2, 1, 1), valid), torch.tensor(2.0))
+    boundary = MODELS.build(dict(type='BalancedBCELoss', pos_weight=0.9))
+    wanted = 0.9 * torch.tensor(2.0).log()
+    assert_close(boundary(torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1), valid), wanted)
+
+
+@pytest.mark.parametrize('weight', [0, 1])
+def test_a_boundary_weight_of_all_or_nothing_is_refused(weight):
+    with pytest.raises(ValueError, match=f'0 < pos_weight < 1 .* got {weight}'):
+        MODELS.build(dict(type='BalancedBCELoss', pos_weight=weight))

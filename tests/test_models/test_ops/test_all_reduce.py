@@ -15,9 +15,9 @@ def sum_and_gradient():
     x = torch.tensor([1.0 + dist.get_rank()], requires_grad=True)
     total = sum_over_processes(x)
     (total * (dist.get_rank() + 1)).sum().backward()
-    return total.item(), x.grad.item(), num_processes()
+    return total.item(), x.grad.item(), num_processes(), x.item()  # the input stays
 
 
 def test_every_result_depends_on_every_input(tmp_path):
     # Losses of the processes: 1 * total and 2 * total, so each input has the gradient 3.
-    assert run_in_processes(sum_and_gradient, tmp_path) == [(3.0, 3.0, 2), (3.0, 3.0, 2)]
+    assert run_in_processes(sum_and_gradient, tmp_path) == [(3.0, 3.0, 2, 1.0), (3.0, 3.0, 2, 2.0)]
