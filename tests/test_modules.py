@@ -13,6 +13,7 @@ MODULES = sorted(
 # Modules and folders (with a slash at the end) that are tested together with others, through what users call.
 SHARED = {
     # command lines
+    '__main__': 'test_main.py',
     'apis/analysis/benchmark': 'test_tools/test_get_flops.py',
     'apis/analysis/browse': 'test_tools/test_data_tools.py',
     'apis/analysis/eval_boundary': 'test_tools/test_eval_boundary.py',
