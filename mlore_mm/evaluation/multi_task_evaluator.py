@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub, MMLogger, print_log
@@ -91,6 +92,12 @@ class MultiTaskEvaluator(Evaluator):
             print_log(f'Evaluation of {size} images\n{table}', logger='current')
             self.written = self._write(path, reports, results, size) if path else None
         return results
+
+    @property
+    def confusions(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        """By task the names of the classes and the pixels by true and predicted class, where the metric counts them."""
+        metrics = {name: m for name, m in self.task_metrics.items() if getattr(m, 'confusion', None) is not None}
+        return {name: (list(m.class_scores), m.confusion.numpy()) for name, m in metrics.items()}
 
     def _find_not_finite(self) -> dict[str, dict]:
         """By prefix what the metrics of the main process found, on every process."""

@@ -1,9 +1,11 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.structures import PixelData
 
 from mlore_mm.engine import MultiTaskVisualizationHook
+from mlore_mm.evaluation import MultiTaskEvaluator
 from mlore_mm.structures import MultiTaskDataSample
 from tests.toy import write_images
 
@@ -54,3 +56,21 @@ def test_nothing_is_drawn_unless_asked(samples):
 def test_interval_is_checked():
     with pytest.raises(ValueError, match='interval=0'):
         MultiTaskVisualizationHook(interval=0)
+
+
+@pytest.mark.parametrize('per_class', [True, False])
+def test_confusion_matrices_lie_beside_the_numbers(tmp_path, per_class):
+    """Of class 1 two of three pixels are found, and the third is taken for class 0."""
+    pred = PixelData(semseg=torch.tensor([[[0, 1, 1, 0, 0]]]))
+    gt = PixelData(semseg=torch.tensor([[[0, 1, 1, 1, 255]]], dtype=torch.uint8))
+    semseg = dict(type='SemSeg', out_channels=2, metric=dict(type='IoUMetric', per_class=per_class))
+    evaluator = MultiTaskEvaluator(dict(semseg=semseg), out_file=str(tmp_path / 'evaluation.json'))
+    evaluator.offline_evaluate([MultiTaskDataSample(pred=pred, gt=gt)] * 2)
+    MultiTaskVisualizationHook().after_test_epoch(SimpleNamespace(test_evaluator=evaluator))
+    names = {path.name for path in tmp_path.iterdir()}
+    if per_class:
+        labels, counts = evaluator.confusions['semseg']
+        assert (labels, counts.tolist()) == (['0', '1'], [[2, 0], [2, 4]])
+        assert names == {'evaluation.json', 'confusion_semseg.png'}
+    else:
+        assert names == {'evaluation.json'}

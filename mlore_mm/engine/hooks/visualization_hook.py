@@ -1,17 +1,22 @@
 """Draws panels of predictions beside their ground truth while a model is validated or tested."""
 
+import logging
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 from mmengine.fileio import get
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.visualization import Visualizer
 
 from mlore_mm.datasets.channel_images import picture_of
 from mlore_mm.datasets.image_io import decode_image
 from mlore_mm.registry import HOOKS
 from mlore_mm.structures import MultiTaskDataSample, file_name
+from mlore_mm.utils.whole_files import write_picture
+from mlore_mm.visualization.confusion_plot import plot_confusion
+from mlore_mm.visualization.routing_plot import figure_to_image
 
 
 @HOOKS.register_module()
@@ -20,6 +25,8 @@ class MultiTaskVisualizationHook(Hook):
 
     Validation panels carry the image's name, so that TensorBoard shows the same image over the course of training.
     In a distributed run each process draws its own images of a test into ``out_dir``, none is left out.
+
+    Confusion matrices are drawn whether or not panels are, see :func:`draw_confusions`.
 
     Args:
         draw: Whether to draw at all.
@@ -67,6 +74,12 @@ class MultiTaskVisualizationHook(Hook):
             out_file = None if self.out_dir is None else self.out_dir / f'{file_name(sample)}.png'
             self._add(runner.visualizer, f'test_{name_of(sample)}', sample, self._seen, out_file)
 
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        draw_confusions(runner.val_evaluator)
+
+    def after_test_epoch(self, runner, metrics=None) -> None:
+        draw_confusions(runner.test_evaluator)
+
     def _add(
         self, visualizer: Visualizer, name: str, sample: MultiTaskDataSample, step: int, out_file: Path | None = None
     ) -> None:
@@ -85,6 +98,22 @@ class MultiTaskVisualizationHook(Hook):
             out_file=None if out_file is None else str(out_file),
             step=step,
         )
+
+
+def draw_confusions(evaluator) -> list[Path]:
+    """A confusion matrix beside ``evaluation.json`` for every task whose metric has ``per_class=True``."""
+    written = getattr(evaluator, 'written', None)
+    paths = []
+    for task, (names, counts) in evaluator.confusions.items() if written else ():
+        path = written.with_name(f'confusion_{task}.png')
+        try:
+            write_picture(path, figure_to_image(plot_confusion(task, counts, names)))
+        except ValueError as error:  # a full disk ends no training
+            print_log(str(error), 'current', logging.WARNING)
+            continue
+        print_log(f'Wrote {path}', 'current')
+        paths.append(path)
+    return paths
 
 
 def name_of(sample: MultiTaskDataSample) -> str:

@@ -5,12 +5,13 @@ from .gain import delta_m, relative_gain
 from .normals import angle_histogram, angular_error, histogram_median
 from .pictures import to_bytes
 from .saliency import f_measure, image_scores, threshold_counts
-from .segmentation import class_counts, iou_per_class
+from .segmentation import class_counts, confusion_counts, iou_per_class
 
 __all__ = [
     'angle_histogram',
     'angular_error',
     'class_counts',
+    'confusion_counts',
     'delta_m',
     'depth_errors',
     'depth_sums',

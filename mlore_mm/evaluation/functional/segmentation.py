@@ -30,6 +30,17 @@ def class_counts(prediction: Tensor, target: Tensor, valid: Tensor, num_classes:
     return torch.stack([count[:num_classes] for count in (agreed, predicted, labelled)])
 
 
+def confusion_counts(prediction: Tensor, target: Tensor, valid: Tensor, num_classes: int) -> Tensor:
+    """Pixels by true and predicted class, (num_classes, num_classes) int64, sparse: an image has few of the pairs.
+
+    Args: see :func:`class_counts`, which checks the ids.
+    """
+    pairs = (target.long() * num_classes + prediction.long())[valid].cpu()
+    pairs, counts = pairs.unique(return_counts=True)
+    indices = torch.stack([pairs // num_classes, pairs % num_classes])
+    return torch.sparse_coo_tensor(indices, counts, (num_classes, num_classes), check_invariants=True).coalesce()
+
+
 def iou_per_class(counts: Tensor) -> Tensor:
     """(3, C) counts to (C,) float64 in 0..1; NaN for a class found neither in labels nor in predictions."""
     both, predicted, labelled = counts.double()

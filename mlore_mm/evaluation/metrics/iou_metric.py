@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mlore_mm.evaluation.functional import class_counts, iou_per_class
+from mlore_mm.evaluation.functional import class_counts, confusion_counts, iou_per_class
 from mlore_mm.evaluation.metrics.base import TaskMetric
 from mlore_mm.registry import METRICS
 
@@ -18,7 +18,11 @@ class IoUMetric(TaskMetric):
         absent: A class found neither in labels nor in predictions scores 0 ('zero', as in the published code, so that
             tables compare) or is left out of the mean ('skip', as in mmsegmentation).
         per_class: Print a table of IoU and Acc (recall) of every class, and report ``IoU_<class>`` among the results,
-            as curves too. ``evaluation.json`` has both in any case.
+            as curves too. ``evaluation.json`` has both in any case. Also count ``confusion``.
+
+    Attributes:
+        confusion: After an evaluation with ``per_class`` the pixels by true and predicted class, (C, C) int64, on the
+            main process; None where nothing counts.
     """
 
     headline = 'mIoU'
@@ -29,9 +33,20 @@ class IoUMetric(TaskMetric):
             raise ValueError(f"IoUMetric takes absent='zero' or 'skip', but got {absent!r}.")
         self.absent = absent
         self.per_class = per_class
+        self.confusion: Tensor | None = None
 
     def measure(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        return dict(counts=class_counts(prediction, target, valid, self.task.out_channels), count=valid.sum())
+        sums = dict(counts=class_counts(prediction, target, valid, self.task.out_channels), count=valid.sum())
+        if self.per_class:
+            sums['confusion'] = confusion_counts(prediction, target, valid, self.task.out_channels)
+        return sums
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        self.confusion = None
+        values = super().compute_metrics(results)
+        if not self.class_scores:  # not one pixel, or predictions that are not finite
+            self.confusion = None
+        return values
 
     def summarize(self, totals: dict[str, Tensor]) -> dict[str, float]:
         counts = totals['counts']
@@ -52,5 +67,6 @@ class IoUMetric(TaskMetric):
             aAcc=100 * (correct.sum() / labelled.sum()).item(),
         )
         if self.per_class:
+            self.confusion = totals['confusion'].to_dense()
             values.update({f'IoU_{name}': scores['IoU'] for name, scores in self.class_scores.items()})
         return values
