@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 def _check_rank(name: str, rank: int, embed_dims: int) -> None:
-    if not 0 < rank < embed_dims:
+    if not 0 < rank <= embed_dims:
         raise ValueError(
-            f'{name} needs 0 < rank < embed_dims, but got rank={rank} and embed_dims={embed_dims}. '
+            f'{name} needs 0 < rank <= embed_dims, but got rank={rank} and embed_dims={embed_dims}. '
             'Check `ranks` and `task_rank` of the decode head.'
         )
 
@@ -25,10 +25,10 @@ class LowRankExpert(BaseModule):
 
     Args:
         embed_dims: C.
-        rank: Channels of the bottleneck, below C.
+        rank: Channels of the bottleneck, C at most: a full-rank expert.
 
     Raises:
-        ValueError: The rank is not below the width.
+        ValueError: The rank is above the width, or not positive.
     """
 
     def __init__(self, embed_dims: int, rank: int) -> None:
@@ -75,7 +75,7 @@ class LowRankExpertBank(BaseModule):
         ranks: Rank of each expert, in any order.
 
     Raises:
-        ValueError: A rank is not below the width, or there is no expert.
+        ValueError: A rank is above the width or not positive, or there is no expert.
     """
 
     def __init__(self, embed_dims: int, ranks: Sequence[int]) -> None:

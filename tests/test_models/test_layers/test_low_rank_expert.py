@@ -71,9 +71,25 @@ def test_initial_weights_are_those_of_single_convolutions():
     assert (bank.expand_bias == 0).all()
 
 
-def test_rank_must_be_below_width():
-    with pytest.raises(ValueError, match='rank=8 and embed_dims=8'):
-        LowRankExpert(embed_dims=8, rank=8)
+def test_expert_of_full_rank_can_be_any_convolution():
+    """As the published code takes it: with the identity as its second matrix it is its first convolution."""
+    expert, bank = LowRankExpert(8, 8).double(), LowRankExpertBank(8, (2, 8)).double()
+    x = torch.randn(2, 8, 5, 4, dtype=torch.float64)
+    torch.nn.init.eye_(expert.expand.weight.data[..., 0, 0])
+    torch.nn.init.zeros_(expert.expand.bias)
+    assert_close(expert(x), expert.reduce(x))
+    kernel, bias = expert.merged()
+    bank.reduce.weight.data[2:], bank.reduce.bias.data[2:] = kernel, bias
+    bank.expand.data[:, 2:] = torch.eye(8)
+    bank.expand_bias.data.zero_()
+    assert_close(bank(x, torch.tensor([[0.0, 1.0]] * 2).double()), expert(x))
+
+
+def test_rank_must_not_be_above_width():
+    with pytest.raises(ValueError, match='0 < rank <= embed_dims, but got rank=9 and embed_dims=8'):
+        LowRankExpert(embed_dims=8, rank=9)
+    with pytest.raises(ValueError, match='rank=0 and embed_dims=8'):
+        LowRankExpert(embed_dims=8, rank=0)
     with pytest.raises(ValueError, match='rank=9 and embed_dims=8'):
         LowRankExpertBank(embed_dims=8, ranks=[2, 9])
     with pytest.raises(ValueError, match='`ranks` is empty'):
