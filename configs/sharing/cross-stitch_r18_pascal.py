@@ -7,6 +7,7 @@ _base_ = [
 encoder = dict(depth=18, init_cfg=dict(checkpoint='torchvision://resnet18'))
 max_iters = 8320  # 20 epochs
 train_dataloader = dict(batch_size=12)
+auto_scale_lr = dict(base_batch_size=12)
 # Published: a rate of the exchange 100 times as large is set and never acts, so the multiplier is 1. To have it, set
 # optim_wrapper.paramwise_cfg=dict(custom_keys={'backbone.exchange': dict(lr_mult=100)}).
 optim_wrapper = dict(

@@ -7,4 +7,5 @@ _base_ = [
 encoder = dict(depth=18, init_cfg=dict(checkpoint='torchvision://resnet18'))
 max_iters = 83300  # 100 epochs
 train_dataloader = dict(batch_size=6)
+auto_scale_lr = dict(base_batch_size=6)
 model = dict(decode_head=dict(in_channels=[512], head=dict(in_channels=512)))

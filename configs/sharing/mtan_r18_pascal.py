@@ -7,6 +7,7 @@ _base_ = [
 encoder = dict(depth=18, init_cfg=dict(checkpoint='torchvision://resnet18'))
 max_iters = 83300  # 100 epochs
 train_dataloader = dict(batch_size=6)
+auto_scale_lr = dict(base_batch_size=6)
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='SGD', lr=5e-3, momentum=0.9, weight_decay=1e-4),
 )
