@@ -186,12 +186,11 @@ class Task:
         raise NotImplementedError(f'{type(self).__name__} does not say how it is drawn.')
 
     def value_range(self, *maps: np.ndarray) -> tuple[float, float] | None:
-        """One range for ``draw`` that suits all maps (C, H, W); None where colours mean the same in every picture."""
+        """One range for ``draw`` that suits all maps (C, H, W); None where there is no colormap."""
         return None
 
     def legend(self, *maps: np.ndarray) -> list[tuple[str, tuple[int, int, int]]]:
-        """What colours mean, as (name, RGB): of classes those present in maps (C, H, W). Empty if there is a bar, or
-        if it is plain."""
+        """What colours mean that no bar explains, as (name, RGB): of classes those present in maps (C, H, W)."""
         return []
 
     def error(self, pred: np.ndarray, gt: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ class Edge(Task):
     metric: dict = field(default_factory=lambda: dict(type='BoundaryLossMetric', pos_weight=0.95))
 
     result_type: ClassVar[type[TaskResult]] = ProbabilityResult
+    colormap: ClassVar[str] = 'gray_r'
+    values_unit: ClassVar[str] = 'probability'
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,8 +50,11 @@ class Edge(Task):
     def finalize(self, scores: Tensor) -> Tensor:
         return foreground(scores)
 
+    def value_range(self, *maps: np.ndarray) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
-        return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray_r')
+        return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, self.colormap)
 
     file_note: ClassVar[str] = 'PNG: probability times 255'
 

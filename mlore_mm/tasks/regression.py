@@ -70,6 +70,10 @@ class DenseRegression(Task):
         valid = self._drawn(values)
         return np.where(valid[..., None], draw_scalar(values[0], low, high, self.colormap), 0).astype(np.uint8)
 
+    def legend(self, *maps: np.ndarray) -> list[tuple[str, tuple[int, int, int]]]:
+        """Black, where a map has pixels without a number."""
+        return [] if all(self._drawn(values).all() for values in maps) else [('no reading', (0, 0, 0))]
+
     def value_range(self, *maps: np.ndarray) -> tuple[float, float]:
         """The 1st to the 99th percentile of the valid pixels of all maps."""
         values = np.concatenate([v[0][self._drawn(v)] for v in maps])

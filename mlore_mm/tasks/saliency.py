@@ -30,6 +30,8 @@ class Saliency(Task):
     metric: dict = field(default_factory=lambda: dict(type='SaliencyMetric'))
 
     result_type: ClassVar[type[TaskResult]] = ProbabilityResult
+    colormap: ClassVar[str] = 'gray'
+    values_unit: ClassVar[str] = 'probability'
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,8 +50,11 @@ class Saliency(Task):
     def finalize(self, scores: Tensor) -> Tensor:
         return foreground(scores)
 
+    def value_range(self, *maps: np.ndarray) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
-        return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, 'gray')
+        return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, self.colormap)
 
     def constant(self, targets) -> Tensor:
         """Everything is salient: no other map that is the same everywhere has a larger F."""

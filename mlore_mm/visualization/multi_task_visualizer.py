@@ -1,7 +1,7 @@
 """Draws every task of an image, prediction beside ground truth."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,10 +16,10 @@ from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import Task, TaskSet
 from mlore_mm.tasks.drawing import draw_scalar
 from mlore_mm.utils.whole_files import explain_disk, write_picture
-from mlore_mm.visualization.panels import BLANK, Bar, Cell, Chips, Column, compose
+from mlore_mm.visualization.panels import Bar, Cell, Chips, Column, compose, stripes
 
 ERROR_COLORMAP = 'Reds'
-IGNORED = (96, 0, 0)
+IGNORED = ('ignored', None)  # the entry of a legend for striped pixels
 
 
 @VISUALIZERS.register_module()
@@ -104,7 +104,7 @@ class MultiTaskVisualizer(Visualizer):
         tasks = TaskSet(self.dataset_meta['tasks'])
         pred = getattr(data_sample, 'pred', None) if draw_pred else None
         gt = getattr(data_sample, 'gt', None) if draw_gt else None
-        panel = draw_tasks(image, tasks, pred, gt, draw_error)
+        panel = draw_tasks(image, tasks, pred, gt, draw_error, _missing(tasks, data_sample))
         self.set_image(panel)
         if show:
             self.show(panel, win_name=name, wait_time=wait_time)
@@ -120,6 +120,7 @@ def draw_tasks(
     pred: PixelData | Mapping[str, Tensor] | None = None,
     gt: PixelData | Mapping[str, Tensor] | None = None,
     draw_error: bool = True,
+    missing: Sequence[str] = (),
 ) -> np.ndarray:
     """The panel of one image, (height, width, 3) uint8 RGB.
 
@@ -129,6 +130,8 @@ def draw_tasks(
         pred: Predictions (C, H, W) by task.
         gt: Labels (C, H, W) by task.
         draw_error: Add a row of errors where both are there.
+        missing: Tasks without a label file for this image, whose label in ``gt`` is a filler. They have a grey area;
+            a label that is there with every pixel ignored is striped and says so.
     """
     columns = [Column([Cell('photo', image)])]
     for name, task in tasks.items():
@@ -139,7 +142,7 @@ def draw_tasks(
             if source is not None and name in source:
                 maps[caption] = _array(source.get(name))
         if maps:
-            columns.append(_task_column(task, maps, draw_error))
+            columns.append(_task_column(task, maps, draw_error, name in missing))
     return compose(columns, image.shape[:2])
 
 
@@ -148,7 +151,7 @@ def draw_overlays(
 ) -> np.ndarray:
     """The image, then each task's label laid over it, side by side, (height, width, 3) uint8 RGB.
 
-    Ignored pixels show the image in dark red.
+    Ignored pixels show the image below grey stripes.
 
     Args:
         image: (H, W, 3), uint8 RGB.
@@ -160,30 +163,49 @@ def draw_overlays(
     for name, task in tasks.items():
         values = _array(gt.get(name))
         ignored, value_range = _ignored(task, values), task.value_range(values)
-        picture = np.where(ignored[..., None], IGNORED, task.draw(values, value_range))
+        picture = np.where(ignored[..., None], stripes(*ignored.shape), task.draw(values, value_range))
         picture = (opacity * picture + (1 - opacity) * image + 0.5).astype(np.uint8)
         column = Column([Cell(f'{name}: {100 * ignored.mean():.0f}% ignored', picture)])
         if ignored.any():
-            columns[0].legends = [Chips([('ignored', IGNORED)])]
-        if task.legend(values):
-            column.legends.append(Chips(task.legend(values)))
+            columns[0].legends = [Chips([IGNORED])]
+        chips = _legend(task, values, ignored)
+        if chips:
+            column.legends.append(Chips(chips))
         if task.colormap:
             column.legends.append(Bar(task.colormap, *value_range, task.values_unit))
         columns.append(column)
     return compose(columns, image.shape[:2])
 
 
-def _task_column(task: Task, maps: dict[str, np.ndarray], draw_error: bool) -> Column:
+def _missing(tasks: TaskSet, sample: MultiTaskDataSample | None) -> list[str]:
+    """The tasks of which a sample says that there is no label file."""
+    paths = getattr(sample, 'label_paths', None)
+    return [] if paths is None else [name for name in tasks if not paths.get(name)]
+
+
+def _legend(task: Task, values: np.ndarray, ignored: np.ndarray) -> list[tuple[str, tuple | None]]:
+    """What the colours of the pixels mean that are not striped."""
+    return [] if ignored.all() else task.legend(values[:, None, ~ignored])
+
+
+def _task_column(task: Task, maps: dict[str, np.ndarray], draw_error: bool, missing: bool = False) -> Column:
     """Prediction and ground truth drawn with the same colours, then the error where it can be had."""
     value_range = task.value_range(*maps.values())
-    column, chips = Column([]), task.legend(*maps.values())
+    column, shown = Column([]), []
+    striped = False
     for caption, values in maps.items():
-        picture = task.draw(values, value_range)
-        ignored = _ignored(task, values) if caption == 'ground truth' else np.zeros(values.shape[1:], bool)
-        if chips and ignored.any():
-            chips = [*chips, ('no label', BLANK)]
-        picture = None if ignored.all() else np.where(ignored[..., None], BLANK, picture).astype(np.uint8)
-        column.cells.append(Cell(f'{task.name}: {caption}', picture, 'no label'))
+        is_label = caption == 'ground truth'
+        ignored = _ignored(task, values) if is_label else np.zeros(values.shape[1:], bool)
+        if is_label and missing and ignored.all():
+            column.cells.append(Cell(f'{task.name}: {caption}', None, 'no label file'))
+            continue
+        picture = np.where(ignored[..., None], stripes(*ignored.shape), task.draw(values, value_range))
+        note = 'all ignored' if ignored.all() else ''
+        column.cells.append(Cell(f'{task.name}: {caption}', picture.astype(np.uint8), note))
+        shown.append(values[:, None, ~ignored])
+        striped |= bool(ignored.any())
+    shown = [values for values in shown if values.size]
+    chips = [*(task.legend(*shown) if shown else []), *([IGNORED] if striped else [])]
     if chips:
         column.legends.append(Chips(chips))
     if task.colormap:
@@ -199,15 +221,16 @@ def _ignored(task: Task, values: np.ndarray) -> np.ndarray:
 
 
 def _add_error(column: Column, task: Task, pred: np.ndarray, gt: np.ndarray) -> None:
-    """A cell with the error from white to red, grey where there is no label, and its bar unless it is yes or no."""
+    """A cell with the error from white to red, striped where it is not known, and its bar unless it is yes or no."""
     caption = f'{task.name}: error'
     error = task.error(pred, gt) if pred.shape[1:] == gt.shape[1:] else np.full(gt.shape[1:], np.nan)
     known = np.isfinite(error)
     if not known.any():
-        column.cells.append(Cell(caption, None, 'no label'))
+        column.cells.append(Cell(caption, None, 'nothing to compare with'))
         return
     limit = task.error_limit or max(float(np.percentile(error[known], 99)), 1e-6)
-    picture = np.where(known[..., None], draw_scalar(np.where(known, error, 0), 0, limit, ERROR_COLORMAP), BLANK)
+    colours = draw_scalar(np.where(known, error, 0), 0, limit, ERROR_COLORMAP)
+    picture = np.where(known[..., None], colours, stripes(*known.shape))
     mean = error[known].mean()
     if task.error_unit is None:
         caption += f', {100 * mean:.3g}% wrong'

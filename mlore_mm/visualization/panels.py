@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 MIN_SIDE, MAX_SIDE = 256, 512  # of a cell, in pixels
 INK, PAPER, BLANK = (32, 32, 32), (255, 255, 255), (205, 205, 205)
+STRIPES = (216, 216, 216), (120, 120, 120)  # of pixels without a label
 
 
 @dataclass
 class Cell:
-    """One picture (H, W, 3) uint8 RGB with a caption above it; ``None`` leaves a grey area with ``note`` in it."""
+    """One picture (H, W, 3) uint8 RGB with a caption above it and ``note`` on it; ``None`` leaves a grey area."""
 
     caption: str
     picture: np.ndarray | None
@@ -24,9 +25,9 @@ class Cell:
 
 @dataclass
 class Chips:
-    """A legend of coloured squares: (name, RGB) of each class."""
+    """A legend of coloured squares: (name, RGB) of each class, None in place of the colour for :func:`stripes`."""
 
-    entries: list[tuple[str, tuple[int, int, int]]]
+    entries: list[tuple[str, tuple[int, int, int] | None]]
 
 
 @dataclass
@@ -82,6 +83,13 @@ def cell_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def stripes(height: int, width: int) -> np.ndarray:
+    """Diagonal stripes of two greys, (height, width, 3) uint8: what no palette and no colormap can look like."""
+    period = max(4, 2 * round(max(height, width) / 64))
+    y, x = np.ogrid[:height, :width]
+    return np.where(((x + y) % period < period // 2)[..., None], STRIPES[0], STRIPES[1]).astype(np.uint8)
+
+
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """The sans-serif font that comes with matplotlib, so that panels look the same everywhere."""
@@ -113,18 +121,27 @@ class _Layout:
         picture = Image.fromarray(np.ascontiguousarray(cell.picture))
         method = Image.Resampling.BOX if picture.width > size[0] else Image.Resampling.NEAREST
         canvas.paste(picture.resize(size, method), (x, y))
+        if cell.note:
+            middle = (x + size[0] // 2, y + size[1] // 2)
+            draw.rectangle(draw.textbbox(middle, f' {cell.note} ', self.font, anchor='mm'), PAPER)
+            draw.text(middle, cell.note, INK, self.font, anchor='mm')
 
     def draw_legend(self, canvas: Image.Image, legend: Chips | Bar, x: int, y: int) -> None:
         if isinstance(legend, Chips):
-            self._draw_chips(ImageDraw.Draw(canvas), legend, x, y)
+            self._draw_chips(canvas, legend, x, y)
         else:
             self._draw_bar(canvas, legend, x, y)
 
-    def _draw_chips(self, draw: ImageDraw.ImageDraw, chips: Chips, x: int, y: int) -> None:
+    def _draw_chips(self, canvas: Image.Image, chips: Chips, x: int, y: int) -> None:
+        draw = ImageDraw.Draw(canvas)
         for i, line in enumerate(self._chip_lines(chips)):
             for offset, name, colour in line:
                 left, top = x + offset, y + i * self.line + self.chip // 6
-                draw.rectangle((left, top, left + self.chip, top + self.chip), tuple(colour), INK)
+                box = (left, top, left + self.chip, top + self.chip)
+                draw.rectangle(box, BLANK if colour is None else tuple(colour), INK)
+                if colour is None:
+                    inside = Image.fromarray(stripes(self.chip - 1, self.chip - 1))
+                    canvas.paste(inside, (left + 1, top + 1))
                 draw.text((left + self.line, top), name, INK, self.font)
 
     def _draw_bar(self, canvas: Image.Image, bar: Bar, x: int, y: int) -> None:

@@ -8,8 +8,8 @@ from mlore_mm.registry import VISUALIZERS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
 from mlore_mm.visualization import draw_overlays, draw_tasks
-from mlore_mm.visualization.multi_task_visualizer import IGNORED
-from mlore_mm.visualization.panels import BLANK
+from mlore_mm.visualization.multi_task_visualizer import _missing
+from mlore_mm.visualization.panels import BLANK, PAPER, STRIPES
 
 TASKS = TaskSet(
     dict(
@@ -68,8 +68,33 @@ def test_unlabelled_is_grey_and_has_no_error():
         name: torch.from_numpy(task.empty_target(*SIZE)).reshape(SIZE[0], SIZE[1], -1).permute(2, 0, 1)
         for name, task in TASKS.items()
     }
-    panel = draw_tasks(IMAGE, TASKS, maps(1), gt)
-    assert count(panel, BLANK) > 0.9 * 2 * len(TASKS) * CELL
+    ignored = draw_tasks(IMAGE, TASKS, maps(1), gt)
+    assert count(ignored, BLANK) > 0.9 * len(TASKS) * CELL  # the row of errors
+    for grey in STRIPES:
+        assert 0.4 * len(TASKS) * CELL < count(ignored, grey) < 0.55 * len(TASKS) * CELL
+    labelled = {name: maps(1)[name] for name in TASKS}  # a reader may not say its file: what is labelled is drawn
+    assert count(draw_tasks(IMAGE, TASKS, maps(1), labelled, missing=list(TASKS)), BLANK) < 0.1 * CELL
+    missing = draw_tasks(IMAGE, TASKS, maps(1), gt, missing=list(TASKS))
+    assert count(missing, BLANK) > 0.9 * 2 * len(TASKS) * CELL
+    assert count(missing, STRIPES[0]) < 300  # no stripes, but text has such greys
+
+
+def test_a_sample_says_which_labels_have_no_file():
+    sample = MultiTaskDataSample(metainfo=dict(label_paths=dict(semseg=('a.png',), depth=())))
+    assert _missing(TASKS.subset(['semseg', 'depth', 'edge']), sample) == ['edge', 'depth']
+    assert _missing(TASKS, MultiTaskDataSample()) == []  # one that does not say
+
+
+def test_black_in_depth_and_probabilities_are_explained():
+    depth, black = constant(TASKS['depth'], 2), (0, 0, 0)
+    whole = draw_tasks(IMAGE, TASKS.subset(['depth']), dict(depth=depth))
+    depth[:, :2] = 0
+    assert TASKS['depth'].legend(depth.numpy()) == [('no reading', black)]
+    assert draw_tasks(IMAGE, TASKS.subset(['depth']), dict(depth=depth)).shape[0] > whole.shape[0]
+    sal = draw_tasks(IMAGE, TASKS.subset(['sal']), dict(sal=torch.full((1, *SIZE), 0.5)))
+    for end in (black, PAPER):
+        assert count(sal[-60:, -(256 + 8) :], end) > 0  # the two ends of the bar
+    assert count(sal[-60:, -(256 + 8) :], (96, 96, 96)) > 0  # and what is between
 
 
 def test_errors_have_a_bar_unless_they_are_yes_or_no():
@@ -83,9 +108,10 @@ def test_errors_have_a_bar_unless_they_are_yes_or_no():
 
 def test_overlays_say_which_colour_is_ignored():
     labels = {'semseg': constant(TASKS['semseg'], 1)}
-    assert count(draw_overlays(IMAGE, TASKS.subset(['semseg']), labels), IGNORED) == 0
     labels['semseg'][:, :2] = 255
-    assert count(draw_overlays(IMAGE, TASKS.subset(['semseg']), labels), IGNORED) > 50
+    assert (
+        count(draw_overlays(IMAGE, TASKS.subset(['semseg']), labels), (172, 123, 75)) > 0.05 * CELL
+    )  # a stripe over the image
 
 
 def test_labels_of_tasks_that_were_not_predicted_are_left_out():
