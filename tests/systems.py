@@ -112,6 +112,27 @@ SYSTEMS = {
             ),
         ),
         System(
+            'mod_squad',
+            dict(
+                backbone=dict(
+                    type='ModSquadViT',
+                    arch=dict(embed_dims=24, num_layers=4, num_heads=3),
+                    img_size=(64, 96),
+                    attn_experts=5,
+                    num_experts=4,
+                    top_k=2,
+                    drop_path_rate=0.0,
+                ),
+                decode_head=dict(type='ModSquadHead', in_channels=24),
+                criterion=dict(
+                    type='MultiTaskCriterion',
+                    average='batch',
+                    auxiliary_losses=dict(routers=dict(type='ModSquadRouterLoss', switch=0.01, z=0.001)),
+                ),
+            ),
+            not_additive='the mutual information of task and expert is of all tasks together',
+        ),
+        System(
             'pad_net',
             dict(
                 backbone=RESNET,

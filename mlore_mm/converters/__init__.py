@@ -6,6 +6,7 @@ A new system is a file with its :class:`KeyTable`, registered under the system's
 from .densemtl import DEEP_LAB, DENSE_MTL, PAD_NET_PLUS, reorder_sources
 from .invpt import INVPT
 from .m3vit import M3VIT
+from .mod_squad import MOD_SQUAD, ModSquadTable
 from .pad_net import MTI_NET, PAD_NET
 from .published import SYSTEMS, convert_to_ours, convert_to_published, register_system
 from .rename import KeyTable
@@ -22,7 +23,9 @@ __all__ = [
     'INVPT',
     'KeyTable',
     'M3VIT',
+    'MOD_SQUAD',
     'MTI_NET',
+    'ModSquadTable',
     'PAD_NET',
     'PAD_NET_PLUS',
     'SYSTEMS',

@@ -58,9 +58,10 @@ def convert_to_ours(
         ValueError: Unknown keys, or the weights do not fit.
     """
     checkpoint = read_rank_files(src) if Path(src).is_dir() else read_plain(src)
-    with naming(src):
-        state, left_out = _table(system).to_ours(published_state(checkpoint, src))
     bound = bind_tasks(Config.fromfile(config))
+    with naming(src):
+        table = _table(system).for_tasks(list(bound.model.tasks))
+        state, left_out = table.to_ours({**published_state(checkpoint, src), **_scales(checkpoint)})
     state = adapt(state, list(bound.model.tasks)) if adapt else state
     check_fit(state, build_empty(bound), f'{src} does not fit {config}')
     epoch = int(checkpoint.get('epoch', 0)) if isinstance(checkpoint.get('epoch', 0), int) else 0
@@ -77,8 +78,11 @@ def convert_to_published(system: str, src: str, dst: str) -> str:
     """Write the published layout of one of our checkpoints, and say so."""
     checkpoint = read_checkpoint(src)
     with naming(src):
-        published = _table(system).to_published(checkpoint['state_dict'])
-    write_checkpoint(dict(model=published, epoch=(checkpoint.get('meta') or {}).get('epoch', 0)), dst)
+        tasks = (checkpoint.get('meta') or {}).get('tasks') or []
+        published = _table(system).for_tasks(list(tasks)).to_published(checkpoint['state_dict'])
+    scales = {key[4:]: published.pop(key) for key in list(published) if key.startswith('AWL.')}
+    file = dict(model=published, epoch=(checkpoint.get('meta') or {}).get('epoch', 0))
+    write_checkpoint(file | (dict(AWL=scales) if scales else {}), dst)
     return f'Wrote {len(published)} tensors in the published layout to {dst}.'
 
 
@@ -108,6 +112,12 @@ def check_fit(state: Mapping[str, Tensor], model: nn.Module, what: str) -> None:
     ]
     if wrong:
         raise ValueError(f'{what}: tensors {"; ".join(wrong)}. Check the tasks, their out_channels and the widths.')
+
+
+def _scales(checkpoint: Any) -> dict[str, Tensor]:
+    """The learned weights of the tasks, which Mod-Squad's files hold beside the model."""
+    scales = checkpoint.get('AWL') if isinstance(checkpoint, dict) else None
+    return {f'AWL.{key}': x for key, x in (scales or {}).items()}
 
 
 def _table(system: str) -> KeyTable:

@@ -47,6 +47,10 @@ class KeyTable:
         self.prefix, self.name = prefix, name
         self._to_ours, self._to_published = _compile(rows, 0), _compile(rows, 1)
 
+    def for_tasks(self, tasks: Sequence[str]) -> 'KeyTable':
+        """The table for a model of these tasks; the same one, unless the published layout numbers its tasks."""
+        return self
+
     def ours(self, key: str) -> str | None:
         """Our key of a published one without its prefix; None where no row fits."""
         return _rename(key, self._to_ours)

@@ -3,6 +3,7 @@
 from .dilated_resnet import DilatedResNet
 from .encoders_in_step import EncodersInStep
 from .m3vit import M3ViT
+from .mod_squad_vit import ModSquadViT
 from .mtan import MTAN
 from .stem_resnet import StemResNet
 from .task_prompter_vit import TaskPrompterViT
@@ -14,6 +15,7 @@ __all__ = [
     'DilatedResNet',
     'EncodersInStep',
     'M3ViT',
+    'ModSquadViT',
     'PlainViT',
     'StemResNet',
     'TaskPrompterViT',

@@ -5,6 +5,7 @@ from .densemtl_head import DenseMTLHead
 from .fgmoe_head import FGMoEHead
 from .invpt_head import InvPTHead
 from .mlore_head import MLoREDecodeHead
+from .mod_squad_head import ModSquadHead
 from .mti_net_head import MTINetHead
 from .multi_task_fcn_head import MultiTaskFCNHead
 from .pad_net_head import PADNetHead
@@ -20,6 +21,7 @@ __all__ = [
     'InvPTHead',
     'MLoREDecodeHead',
     'MTINetHead',
+    'ModSquadHead',
     'MultiTaskFCNHead',
     'PADNetHead',
     'PADNetPlusHead',

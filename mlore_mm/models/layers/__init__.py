@@ -14,6 +14,7 @@ from .initial_prediction import InitialPrediction
 from .invpt_stage import EnlargingConvs, InvPTStage
 from .level_fusion import LevelFusion, LevelFusionHead
 from .low_rank_expert import LowRankExpert, LowRankExpertBank
+from .mixture_attention import ExpertUsage, MixtureAttention, WideAttention
 from .mlore_block import MLoREBlock
 from .prediction_head import PredictionHead
 from .pup_decoder import PUPDecoder
@@ -47,6 +48,7 @@ __all__ = [
     'Distillation',
     'EnlargingConvs',
     'ExpertLinear',
+    'ExpertUsage',
     'FeaturePropagation',
     'GatedConv',
     'InitialPrediction',
@@ -56,6 +58,7 @@ __all__ = [
     'LowRankExpert',
     'LowRankExpertBank',
     'MLoREBlock',
+    'MixtureAttention',
     'MultiGateRouter',
     'PUPDecoder',
     'PredictionHead',
@@ -69,4 +72,5 @@ __all__ = [
     'TaskModules',
     'TaskRouter',
     'TokenMixture',
+    'WideAttention',
 ]

@@ -9,8 +9,10 @@ from .expert_share import ExpertShareLoss
 from .gradient_surgery import AlignedMTL, GradientSurgery, PCGrad
 from .groups import AuxiliaryGroup, LossContext
 from .importance_load import ImportanceLoadLoss
+from .learned_scale import LearnedScaleWeighting
 from .load_balance import LoadBalanceLoss
 from .mmseg_loss import MMSegLoss
+from .mod_squad_router import ModSquadRouterLoss
 from .reduction import PER_PROCESS, Reduction, masked_mean
 from .regression import MaskedL1Loss, NormalsL1Loss
 from .weighting import DynamicWeightAverage, FixedWeighting, RandomLossWeighting, UncertaintyWeighting
@@ -27,10 +29,12 @@ __all__ = [
     'FixedWeighting',
     'GradientSurgery',
     'ImportanceLoadLoss',
+    'LearnedScaleWeighting',
     'LoadBalanceLoss',
     'LossContext',
     'MMSegLoss',
     'MaskedL1Loss',
+    'ModSquadRouterLoss',
     'MultiTaskCriterion',
     'NormalsFromDepthLoss',
     'NormalsL1Loss',
