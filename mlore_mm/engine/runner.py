@@ -11,7 +11,7 @@ from torch import nn
 from mlore_mm.engine.checkpoints import check_pretrained_files, fill_model, read_checkpoint, weights_only
 from mlore_mm.engine.processes import init_gloo, synchronise_batch_norms
 from mlore_mm.engine.task_runner import TaskRunnerMixin
-from mlore_mm.registry import RUNNERS
+from mlore_mm.registry import MODEL_WRAPPERS, RUNNERS
 
 
 @RUNNERS.register_module()
@@ -32,18 +32,20 @@ class MultiTaskRunner(TaskRunnerMixin, Runner):
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        if self.distributed and model_wrapper_cfg is None and not is_model_wrapper(model):
-            model_wrapper_cfg = dict(
-                type='mlore_mm.MultiTaskDistributedDataParallel',
-                broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get('find_unused_parameters', False),
-            )
-        if not self.distributed or get_device() != 'cpu' or is_model_wrapper(model):
+        if not self.distributed or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
+        default = dict(
+            type='mlore_mm.MultiTaskDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=self.cfg.get('find_unused_parameters', False),
+        )
+        wrapper = default if model_wrapper_cfg is None else model_wrapper_cfg
+        if get_device() != 'cpu':
+            return super().wrap_model(wrapper, model)
         # mmengine passes a device id, which PyTorch refuses for a model on the CPU, and would convert the batch norms
         # to PyTorch's SyncBatchNorm, which runs on accelerators only.
         model = synchronise_batch_norms(model, self.cfg.get('sync_bn'))
-        return super().wrap_model(dict(model_wrapper_cfg, device_ids=None), model)
+        return MODEL_WRAPPERS.build({'type': default['type'], **wrapper, 'device_ids': None, 'module': model})
 
     # ---- checkpoints -------------------------------------------------------------------------------------------
     def load_checkpoint(
