@@ -71,7 +71,7 @@ def functions() -> str:
     rows = []
     for node in init.body:
         if isinstance(node, ast.ImportFrom):
-            tree = ast.parse((PACKAGE / 'apis' / f'{node.module}.py').read_text(encoding='utf-8'))
+            tree = ast.parse((PACKAGE / 'apis' / f'{node.module.replace(".", "/")}.py').read_text(encoding='utf-8'))
             texts = {x.name: first_line(x) for x in tree.body if isinstance(x, ast.FunctionDef | ast.ClassDef)}
             rows += [f'| `{alias.name}` | {texts[alias.name]} |' for alias in node.names]
     return '\n'.join(['## mlore_mm.apis', '', '| Name | |', '| --- | --- |', *sorted(rows), ''])

@@ -50,7 +50,7 @@ class Distillation(nn.Module):
         return out
 
     def _messages(self, x: Tensor, giver: str, readers: Sequence[str]) -> list[Tensor]:
-        """What each reader gets of the giver's features ``x``; in training one by one, which was measured faster."""
+        """What each reader gets of the giver's features ``x``; in training one by one, as published."""
         if torch.is_grad_enabled():
             return [self.gate[t][giver](x).sigmoid() * self.value[t][giver](x) for t in readers]
         convs = [part[t][giver] for part in (self.gate, self.value) for t in readers]
