@@ -69,7 +69,7 @@ def shorten(line: str) -> str:
         short = f'TUTORIAL_STEPS=2 TUTORIAL_ROOMS=4 {short}'
     if script == 'check_configs.py':
         short = re.sub(r' configs$', ' configs/mlore', short)  # all of them are checked by themselves
-    options = APPENDED.get(script, '')
+    options = '' if '--fast-dev-run' in words else APPENDED.get(script, '')  # which is short itself
     if '--cfg-options' in short:
         return short.replace('--cfg-options', options or '--cfg-options', 1)
     return f'{short} {options}'.strip()
@@ -110,7 +110,12 @@ def name_checkpoint(line: str, folder: Path) -> None:
         folder: Where it was run.
     """
     words = Command.words(line)[1]
-    if len(words) < 2 or '$' in line or Path(words[1]).name not in ('train.py', 'dist_train.sh', 'quickstart.sh'):
+    if (
+        len(words) < 2
+        or '$' in line
+        or '--fast-dev-run' in words
+        or Path(words[1]).name not in ('train.py', 'dist_train.sh', 'quickstart.sh')
+    ):
         return
     from mmengine.config import Config
 

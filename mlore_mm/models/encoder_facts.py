@@ -47,7 +47,8 @@ def encoder_facts(backbone: nn.Module, tasks: Sequence[str], in_channels: int = 
     where = next(backbone.parameters(), torch.zeros(()))
     backbone.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        # the state of the generator is read and set on the CPU, also while a model is built on the meta device
+        with torch.device('cpu'), torch.random.fork_rng(devices=[]), torch.device(where.device), torch.no_grad():
             image = torch.zeros(1, in_channels, side, side, device=where.device, dtype=where.dtype)
             features = encode(backbone, image, list(tasks)[:1], tasks, folded=False)
     except Exception as error:

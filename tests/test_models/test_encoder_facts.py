@@ -36,6 +36,17 @@ def test_an_encoder_is_looked_at(config, channels, strides):
     assert all(torch.equal(before[name], x) for name, x in backbone.state_dict().items())
 
 
+def test_an_encoder_is_looked_at_on_the_meta_device():
+    with torch.device('meta'):
+        backbone = build(**RESNET)
+        assert encoder_facts(backbone, ['depth']).channels == (4, 8, 16, 32)
+
+
+def test_a_plain_vit_answers_and_says_the_divisor():
+    backbone = build(type='PlainViT', arch=dict(embed_dims=8, num_layers=4, num_heads=2), img_size=32, out_indices=[-1])
+    assert (backbone.facts.channels, backbone.facts.strides, backbone.facts.size_divisor) == ((8,), (16,), 16)
+
+
 def test_a_head_needs_no_channels_on_any_encoder():
     head = dict(type='MultiTaskFCNHead', embed_dims=4, in_index=[1, 2])
     model = MultiTaskEncoderDecoder(RESNET, head, tasks=dict(depth=dict(type='Depth')))

@@ -1,6 +1,7 @@
 """The plain vision transformer that MLoRE was published with."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mlore_mm.models.encoder_facts import EncoderFacts
 from mlore_mm.registry import MODELS
 
 # name: (embed_dims, num_layers, num_heads)
@@ -77,6 +79,12 @@ class PlainViT(BaseModule):
         self.layers = nn.ModuleList(TransformerLayer(self.embed_dims, heads, mlp_ratio, rate) for rate in rates)
         self.ln1 = nn.LayerNorm(self.embed_dims, eps=1e-6) if final_norm else nn.Identity()
         self.register_load_state_dict_pre_hook(_adapt_checkpoint)
+
+    @cached_property
+    def facts(self) -> EncoderFacts:
+        """Channels and strides of the levels, and what the sides of an image have to be multiples of."""
+        levels = len(self.out_indices)
+        return EncoderFacts((self.embed_dims,) * levels, (self.patch_size,) * levels, size_divisor=self.patch_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W), H and W multiples of the patch size, to maps (B, C, H/16, W/16), one per out_index.
