@@ -11,6 +11,7 @@ import sys
 from mlore_mm.apis import load_config
 from mlore_mm.apis.training.config import add_common_options, set_local_rank, user_errors
 from mlore_mm.apis.training.test import run_test
+from mlore_mm.utils.half_precision import DTYPES
 
 from mmengine.dist import is_main_process
 
@@ -25,6 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--show-dir', metavar='DIR', help='write a panel per image here')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that a window stays open')
     parser.add_argument('--tta', action='store_true', help='average over flips and scales')
+    parser.add_argument('--dtype', choices=DTYPES, help='what the network computes in (default: fp32)')
     return parser.parse_args(argv)
 
 
@@ -42,6 +44,7 @@ def main() -> None:
             wait_time=args.wait_time,
             tta=args.tta,
             tasks=args.tasks,
+            dtype=args.dtype,
         )
     for what, folder in (('Logs are', cfg.work_dir), ('Predictions are', args.out), ('Panels are', args.show_dir)):
         if folder and is_main_process():

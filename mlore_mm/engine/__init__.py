@@ -8,6 +8,7 @@ from .hooks import *  # noqa: F403
 from .optim_wrapper_constructor import TrainableOptimWrapperConstructor
 from .runner import MultiTaskRunner
 from .task_runner import TaskRunnerMixin, complete_save_best
+from .test_loop import TimedTestLoop
 from .watched_optim_wrapper import WatchedAmpOptimWrapper, WatchedOptimWrapper
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'MultiTaskRunner',
     'ResumableEpochLoop',
     'TaskRunnerMixin',
+    'TimedTestLoop',
     'TrainableOptimWrapperConstructor',
     'WatchedAmpOptimWrapper',
     'WatchedOptimWrapper',

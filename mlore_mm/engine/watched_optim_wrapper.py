@@ -2,11 +2,14 @@
 
 from typing import Protocol
 
+import torch
+from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mlore_mm.registry import OPTIM_WRAPPERS
+from mlore_mm.utils.half_precision import check_dtype
 
 
 class Watcher(Protocol):
@@ -56,4 +59,30 @@ class WatchedOptimWrapper(WatchedMixin, OptimWrapper):
 
 @OPTIM_WRAPPERS.register_module(name='AmpOptimWrapper')
 class WatchedAmpOptimWrapper(WatchedMixin, AmpOptimWrapper):
-    """See :class:`WatchedMixin`."""
+    """See :class:`WatchedMixin`; and mixed precision on a CPU too, in bfloat16, whose range needs no loss scale.
+
+    Args:
+        loss_scale: As mmengine's; of no effect on a CPU.
+        dtype: 'float16' or 'bfloat16'; by default fp16 on a GPU and bf16 on a CPU.
+        use_fsdp: As mmengine's.
+        kwargs: As of :class:`OptimWrapper`.
+
+    Raises:
+        ValueError: fp16 on a CPU.
+    """
+
+    def __init__(self, loss_scale='dynamic', dtype: str | torch.dtype | None = None, use_fsdp=False, **kwargs) -> None:
+        if get_device() != 'cpu':
+            super().__init__(loss_scale, dtype, use_fsdp, **kwargs)
+            return
+        names = {None: 'bf16', 'bfloat16': 'bf16', 'float16': 'fp16'}
+        check_dtype(names.get(str(dtype).removeprefix('torch.') if dtype else None, str(dtype)), 'cpu')
+        OptimWrapper.__init__(self, **kwargs)
+        self.loss_scaler, self._scale_update_param = torch.amp.GradScaler('cpu', enabled=False), None
+        self.cast_dtype = torch.bfloat16
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """As mmengine's; a loss scale that was never used is none, and starts anew on a GPU."""
+        if not state_dict.get('loss_scaler', True):
+            state_dict.pop('loss_scaler')
+        super().load_state_dict(state_dict)

@@ -10,6 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mlore_mm.registry import MODELS
+from mlore_mm.utils.time_budget import spent
 
 
 @MODELS.register_module()
@@ -46,6 +47,7 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         self.register_buffer('mean', torch.tensor(mean).float().view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).float().view(-1, 1, 1), persistent=False)
 
+    @spent('prepare')
     def forward(self, data: dict, training: bool = False) -> dict:
         """``dict(inputs=list or batch of (3, H, W), data_samples=...)`` to the same with a batch of float images."""
         data = self.cast_data(data)

@@ -21,6 +21,7 @@ from mlore_mm.registry import MODELS
 from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet, check_task_names
+from mlore_mm.utils.time_budget import spent
 
 
 @MODELS.register_module()
@@ -148,7 +149,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         logits = dict(output.logits)
         for group in groups:
             logits.update({f'{group}/{name}': x for name, x in output.group(group).items()})
-        return {name: _resize(x, inputs.shape[-2:]) for name, x in logits.items()}
+        # In fp32 from here on: what is resized, compared and summed would lose digits in 16 bits.
+        return {name: _resize(_full_precision(x), inputs.shape[-2:]) for name, x in logits.items()}
 
     def switch_to_deploy(self, **options) -> None:
         """Fold what can be folded at inference, in place; weights saved afterwards load with ``deploy=True``."""
@@ -237,6 +239,10 @@ class MultiTaskEncoderDecoder(BaseModel):
 
     def inference(self, inputs: Tensor, tasks: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Tensor]:
         """Logits at input size by whole-image or sliding-window inference; groups as in ``encode_decode``."""
+        with spent('model', inputs.device):
+            return self._inference(inputs, tasks, groups)
+
+    def _inference(self, inputs: Tensor, tasks: Sequence[str], groups: Sequence[str]) -> dict[str, Tensor]:
         if self.test_cfg.get('mode', 'whole') == 'whole':
             return self.encode_decode(inputs, tasks, groups)
         crop, stride = self.test_cfg['crop_size'], self.test_cfg['stride']
@@ -290,6 +296,10 @@ def _arguments(cls: type) -> set[str]:
             if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
                 break
     return names
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _resize(x: Tensor, size) -> Tensor:

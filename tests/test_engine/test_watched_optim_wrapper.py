@@ -57,3 +57,25 @@ def test_the_norm_of_a_shared_out_model_is_asked_of_it():
     wrapper.update_params(model.weight.sum())
     assert wrapper.sharded.options == dict(max_norm=2)
     assert float(wrapper.message_hub.get_scalar('train/grad_norm').current()) == 7
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU, which takes fp16')
+def test_mixed_precision_on_a_cpu_is_bfloat16_without_a_loss_scale():
+    model = nn.Linear(4, 1)
+    wrapper = WatchedAmpOptimWrapper(
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.5), clip_grad=dict(max_norm=1), accumulative_counts=2
+    )
+    wrapper.watcher = Watcher(True)
+    wrapper.initialize_count_status(model, 0, 2)
+    before = model.weight.detach().clone()
+    for _ in range(2):
+        with wrapper.optim_context(model):
+            out = model(torch.ones(2, 4))
+        assert out.dtype == torch.bfloat16
+        wrapper.update_params(out.float().sum())
+    assert not torch.equal(model.weight, before)
+    assert model.weight.dtype == torch.float32
+    stored = wrapper.state_dict()
+    wrapper.load_state_dict(stored)
+    with pytest.raises(ValueError, match="On a CPU 16 bits are 'bf16'"):
+        WatchedAmpOptimWrapper(dtype='float16', optimizer=torch.optim.SGD(model.parameters(), lr=1.0))

@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.structures import PixelData
 from torch.testing import assert_close
 
+from mlore_mm.engine import WatchedAmpOptimWrapper
+from mlore_mm.models.ops import winograd
 from mlore_mm.registry import MODELS, RUNNERS
 from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
@@ -104,19 +106,35 @@ def test_losses_are_computed_in_full_precision():
     assert {name: x.dtype for name, x in losses.items()} == dict.fromkeys(losses, torch.float32)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="mmengine's AmpOptimWrapper needs a GPU")
-@pytest.mark.parametrize('dtype', HALF)
+@pytest.mark.parametrize('dtype', HALF if torch.cuda.is_available() else [None])
 def test_amp_optim_wrapper(dtype):
-    from mmengine.optim import AmpOptimWrapper
-
-    model, images = build(seed=1).cuda().train(), torch.randn(2, 3, 32, 48, device='cuda')
-    samples = [sample.to('cuda') for sample in make_samples(model, images)]
-    wrapper = AmpOptimWrapper(dtype=dtype, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3))
-    for _ in range(200):
-        with wrapper.optim_context(model):
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    model, images = build(('semseg', 'edge'), seed=1, in_channels=[16], in_index=[0]), torch.randn(2, 3, 32, 48)
+    samples = [sample.to(device) for sample in make_samples(model, images)]
+    model, images = model.to(device).train(), images.to(device)
+    wrapper = WatchedAmpOptimWrapper(dtype=dtype, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3))
+    totals = []
+    for _ in range(6):
+        with wrapper.optim_context(model), trace_routing() as trace:
             total = sum(model(images, samples, mode='loss').values())
         wrapper.update_params(total)
-        assert total.isfinite()
+        totals.append(total.detach())
+    assert torch.stack(totals).isfinite().all()
+    assert totals[-1] < totals[0]
+    assert all(r.gates.dtype == torch.float32 for r in trace.records)
+    norms = [x.running_mean.dtype for x in model.modules() if hasattr(x, 'running_mean')]
+    assert set(norms) == {torch.float32}
+
+
+@pytest.mark.parametrize('has', [True, False])
+def test_a_processor_without_bf16_convolves_in_fp32(monkeypatch, has):
+    monkeypatch.setattr(winograd, 'has_bf16', lambda: has)
+    x, kernel = torch.randn(1, 8, 6, 6), torch.randn(8, 8, 3, 3)
+    with torch.autocast('cpu', torch.bfloat16):
+        (found,) = winograd.convs3x3(x, [kernel], [winograd.Conv(0, 0)])
+    assert found.dtype == torch.bfloat16
+    exact = torch.nn.functional.conv2d(x, kernel, padding=1)[0].bfloat16()
+    assert torch.equal(found, exact) is not has
 
 
 # ---- compilation -----------------------------------------------------------------------------------------------------

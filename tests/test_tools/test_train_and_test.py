@@ -133,6 +133,14 @@ def test_predictions_that_are_not_finite_end_the_test_with_a_status(tmp_path, ru
     assert json.loads(stored.read_text())['not_finite'] == dict(depth=dict(images=2, first='000'))
 
 
+def test_training_in_mixed_precision(tmp_path, run):
+    config, work = write_config(tmp_path), tmp_path / 'work'
+    run(TRAIN, config, '--work-dir', work, '--amp', '--no-validate')
+    stored = torch.load(work / 'iter_4.pth', weights_only=True)
+    assert {x.dtype for x in stored['state_dict'].values() if x.is_floating_point()} == {torch.float32}
+    assert 'AmpOptimWrapper' in stored['meta']['cfg']
+
+
 def test_pictures_while_training(tmp_path, run):
     config, work = write_config(tmp_path), tmp_path / 'work'
     drawing = ('default_hooks.visualization.draw=True', 'default_hooks.visualization.interval=2')
@@ -146,7 +154,8 @@ def test_pictures_while_training(tmp_path, run):
     [
         (TRAIN, ['nowhere.py'], 'no config file nowhere.py'),
         (TRAIN, ['{config}', '--tasks', 'depht'], r"Unknown task \['depht'\].*'depth'"),
-        (TRAIN, ['{config}', '--amp'], 'needs a GPU'),
+        (TRAIN, ['{config}', '--amp', '--cfg-options', 'optim_wrapper.dtype=float16'], "16 bits are 'bf16'"),
+        (TEST, ['{config}', '{config}', '--dtype', 'fp16'], "16 bits are 'bf16'"),
         (TRAIN, ['{config}', '--resume', 'lost.pth'], 'no checkpoint lost.pth'),
         (TEST, ['{config}', 'lost.pth'], 'no checkpoint lost.pth'),
         (TEST, ['{config}', '{config}', '--tta'], 'tta_pipeline'),
@@ -154,7 +163,6 @@ def test_pictures_while_training(tmp_path, run):
 )
 def test_mistakes_end_with_a_message(tmp_path, run, capsys, monkeypatch, script, args, message):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    monkeypatch.setattr('mlore_mm.apis.training.train.get_device', lambda: 'cpu')
     config = write_config(tmp_path)
     with pytest.raises(SystemExit) as end:
         run(script, *[x.format(config=config) for x in args], '--work-dir', tmp_path / 'work')

@@ -19,6 +19,7 @@ from mlore_mm.apis.analysis.benchmark import images_per_second, loader_batches, 
 from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.models.backbones import PlainViT
+from mlore_mm.utils.half_precision import DTYPES
 
 import torch
 
@@ -33,7 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--random', action='store_true', help='noise in place of the test data')
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='predict these tasks only')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--amp', action='store_true', help='autocast to bfloat16')
+    parser.add_argument('--dtype', choices=DTYPES, default='fp32', help='what the network computes in')
+    parser.add_argument('--amp', action='store_const', const='bf16', dest='dtype', help='--dtype bf16')
     form = parser.add_mutually_exclusive_group()
     form.add_argument('--deploy', action='store_true', help='fold the decoder first')
     form.add_argument('--literal', action='store_true', help='the decoder expert by expert, the baseline of speed')
@@ -66,12 +68,12 @@ def main(argv: list[str] | None = None) -> None:
                 batches = random_batches(image_size(cfg), args.images, args.batch_size)
             else:
                 batches = loader_batches(cfg, args.images, args.batch_size)
-            speeds.append(images_per_second(model, batches, args.tasks, amp=args.amp))
+            speeds.append(images_per_second(model, batches, args.tasks, dtype=args.dtype))
             print(f'Run {index + 1}: {speeds[-1]:.2f} img / s', flush=True)
     form = 'deploy' if args.deploy else 'literal' if args.literal else 'as trained'
     result = dict(
         config=args.config, unit='img / s', form=form, tasks=args.tasks, batch_size=args.batch_size,
-        device=args.device, amp=args.amp, runs=[round(speed, 3) for speed in speeds], **summary(speeds),
+        device=args.device, dtype=args.dtype, runs=[round(speed, 3) for speed in speeds], **summary(speeds),
     )  # fmt: skip
     print(f'Average fps of {args.repeat_times} evaluations: {result["average_fps"]}')
     out = Path(cfg.work_dir) / f'fps_{time.strftime("%Y%m%d_%H%M%S")}.json'

@@ -12,6 +12,7 @@ from torch import nn
 
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import bind_tasks
+from mlore_mm.utils.half_precision import autocast_to, check_dtype
 
 
 def images_per_second(
@@ -19,7 +20,7 @@ def images_per_second(
     batches: Iterable[dict],
     tasks: Sequence[str] | None = None,
     warmup: int = 5,
-    amp: bool = False,
+    dtype: str = 'fp32',
 ) -> float:
     """Speed of prediction, from preprocessed batch to predictions at the original size; loading is not counted.
 
@@ -28,7 +29,7 @@ def images_per_second(
         batches: What a data loader yields, ``warmup`` batches more than are to be counted.
         tasks: Names of the tasks to predict.
         warmup: Batches that are not counted.
-        amp: Autocast to bfloat16.
+        dtype: 'fp32', 'bf16' or 'fp16'.
 
     Returns:
         Images over the sum of the times.
@@ -37,11 +38,12 @@ def images_per_second(
         ValueError: There are no batches beyond the warm-up.
     """
     device = next(model.parameters()).device
+    check_dtype(dtype, device)
     seconds, images = [], []
     for batch in batches:
         data = model.data_preprocessor(batch, False)
         start = _now(device)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        with torch.no_grad(), autocast_to(dtype, device):
             model.predict(data['inputs'], data['data_samples'], tasks)
         seconds.append(_now(device) - start)
         images.append(len(data['inputs']))

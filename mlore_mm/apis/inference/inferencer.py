@@ -17,6 +17,7 @@ from mlore_mm.apis.inference.sources import PhotoSource
 from mlore_mm.datasets.channel_images import first_three
 from mlore_mm.registry import INFERENCERS
 from mlore_mm.tasks import TaskSet, check_task_names
+from mlore_mm.utils.half_precision import check_dtype, default_half
 from mlore_mm.utils.progress import ProgressLine
 
 
@@ -33,7 +34,8 @@ class MultiTaskInferencer:
         weights: Checkpoint, a file or URL; by default what the index names. The config is never taken out of a
             checkpoint: it is Python code there, which reading would run.
         device: As PyTorch names it; an accelerator where there is one by default.
-        amp: Run the network in 16 bits.
+        amp: Run the network in 16 bits of the kind that the device has: fp16 on a GPU, bf16 on a CPU.
+        dtype: 'fp32', 'bf16' or 'fp16' in place of ``amp``.
         deploy: Fold the model for good into its form for inference, where it has one: faster for small batches, but it
             takes more memory (see ``switch_to_deploy`` of the decode head).
         max_size: Longest side at which photos are taken in, see :class:`PhotoPipeline`.
@@ -53,6 +55,7 @@ class MultiTaskInferencer:
         *,
         device: str | None = None,
         amp: bool = False,
+        dtype: str | None = None,
         deploy: bool = False,
         max_size: int | str | None = 'train',
         slide: bool | int | Sequence[int] = False,
@@ -64,10 +67,12 @@ class MultiTaskInferencer:
             weights = weights or published
         if weights is None:
             raise ValueError('No weights are published for this model: give a checkpoint as `weights`.')
-        self.model = init_model(model, weights, device or get_device(), cfg_options)
+        device = device or get_device()
+        self.dtype = check_dtype(dtype or (default_half(device) if amp else 'fp32'), device)
+        self.model = init_model(model, weights, device, cfg_options)
         self.tasks: TaskSet = self.model.tasks
         self.pipeline = PhotoPipeline(self.model.cfg, self.tasks, max_size)
-        self.amp, self.show_progress = amp, show_progress
+        self.show_progress = show_progress
         self._said_size = False
         self._about = dict(config=self.model.cfg.filename, checkpoint=str(weights), max_size=self.pipeline.max_side)
         if slide:
@@ -139,7 +144,7 @@ class MultiTaskInferencer:
         done = 0
         try:
             for batch in same_size_batches(self._read(source, writer, on_error), batch_size):
-                for item, sample in zip(batch, predict_batch(self.model, batch, tasks.names, self.amp), strict=True):
+                for item, sample in zip(batch, predict_batch(self.model, batch, tasks.names, self.dtype), strict=True):
                     photo, image = item['photo'], first_three(item['image'])[..., ::-1].copy()
                     result = ImageResult(photo.name, photo.label, image, sample.cpu(), tasks)
                     _warn_not_finite(result)

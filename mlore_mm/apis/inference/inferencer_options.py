@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from mmengine.config import DictAction
 
 from mlore_mm.apis.inference.inferencer import MultiTaskInferencer
+from mlore_mm.utils.half_precision import DTYPES
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +15,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', nargs='?', help='file or URL (default: what model-index.yml names)')
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='compute these tasks only')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: an accelerator where there is one)')
-    parser.add_argument('--amp', action='store_true', help='run the network in 16 bits')
+    parser.add_argument('--amp', action='store_true', help='run the network in 16 bits: fp16 on a GPU, bf16 on a CPU')
+    parser.add_argument('--dtype', choices=DTYPES, help='what the network computes in, in place of --amp')
     parser.add_argument('--deploy', action='store_true', help='fold the experts for good: faster, more memory')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at a time (default: %(default)s)')
     parser.add_argument(
@@ -36,6 +38,7 @@ def make_inferencer(args: argparse.Namespace) -> MultiTaskInferencer:
         args.checkpoint,
         device=args.device,
         amp=args.amp,
+        dtype=args.dtype,
         deploy=args.deploy,
         max_size=None if size == 'none' else int(size) if size.isdigit() else size,
         slide=_window(args.slide),

@@ -20,6 +20,7 @@ from mlore_mm.engine.hooks import TaskOrderHook
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import bind_tasks
+from mlore_mm.utils.half_precision import autocast_to
 
 
 def init_model(
@@ -119,11 +120,10 @@ def same_size_batches(items: Iterable[dict], batch_size: int) -> Iterator[list[d
 
 @torch.no_grad()
 def predict_batch(
-    model: nn.Module, packed: Sequence[dict], tasks: Sequence[str] | None = None, amp: bool = False
+    model: nn.Module, packed: Sequence[dict], tasks: Sequence[str] | None = None, dtype: str = 'fp32'
 ) -> list[MultiTaskDataSample]:
-    """Predictions for what the pipeline packed; with ``amp`` the network runs in 16 bits where that is safe."""
+    """Predictions for what the pipeline packed; ``dtype`` is what the network computes in where that is safe."""
     data = dict(inputs=[x['inputs'] for x in packed], data_samples=[x['data_samples'] for x in packed])
     data = model.data_preprocessor(data, False)
-    device = data['inputs'].device.type
-    with torch.autocast(device, torch.float16 if device == 'cuda' else torch.bfloat16, enabled=amp):
+    with autocast_to(dtype, data['inputs'].device):
         return model.predict(data['inputs'], data['data_samples'], tasks)

@@ -23,6 +23,7 @@ def run_test(
     wait_time: float = 2.0,
     tta: bool = False,
     tasks: list[str] | None = None,
+    dtype: str | None = None,
 ) -> tuple[dict[str, float], dict[str, dict]]:
     """Evaluate a checkpoint on the test set of the config, on request with files of its predictions.
 
@@ -35,6 +36,7 @@ def run_test(
         wait_time: Seconds that a window stays open.
         tta: Average over flips and scales, by ``tta_model`` and ``tta_pipeline`` of the config.
         tasks: Predict and evaluate these of the model's tasks only.
+        dtype: 'fp32', 'bf16' or 'fp16', in place of that of ``test_cfg``.
 
     Returns:
         The metrics, as in ``{'depth/RMSE': 0.5}``, and which tasks' predictions were not finite
@@ -50,6 +52,8 @@ def run_test(
         _draw_all(cfg, show, show_dir, wait_time)
     if tta:
         _use_tta(cfg)
+    if dtype:
+        cfg.test_cfg.dtype = dtype
     runner = RUNNERS.build(cfg)
     runner.logger.info(f'Testing computes with {describe_threads()} in each process (OMP_NUM_THREADS sets it)')
     if out_dir:

@@ -1,7 +1,6 @@
 """Training from a config."""
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from torch import nn
 
 from mlore_mm.apis.training.config import check_checkpoint
@@ -24,7 +23,7 @@ def train_model(
     Args:
         cfg: A config as :func:`load_config` returns it; it is changed in place.
         resume: A checkpoint to go on from, or 'auto' for the newest whole one of the work folder if there is one.
-        amp: Train in mixed precision.
+        amp: Train in mixed precision: fp16 with a loss scale on a GPU, bf16 on a CPU.
         auto_scale_lr: Scale the learning rate with the total batch size, by ``auto_scale_lr`` of the config.
         validate: Evaluate on the validation set now and then.
         tasks: Train these tasks only.
@@ -52,8 +51,6 @@ def train_model(
 
 
 def _use_amp(cfg: Config) -> None:
-    if get_device() == 'cpu':
-        raise ValueError('Mixed precision (--amp) needs a GPU or another accelerator, and none was found.')
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f"--amp replaces an optim_wrapper of type 'OptimWrapper', but the config has {kind!r}.")

@@ -60,6 +60,7 @@ def test_a_part_without_gradient_gets_none():
 def test_form_is_chosen_by_size_and_precision(case, monkeypatch):
     """Winograd's form is for full precision and large maps; whichever is taken, the result is the same."""
     taken = []
+    monkeypatch.setattr('mlore_mm.models.ops.winograd.has_bf16', lambda: True)
     monkeypatch.setattr(
         'mlore_mm.models.ops.winograd.winograd_convs3x3', lambda *a: taken.append(1) or winograd_convs3x3(*a)
     )

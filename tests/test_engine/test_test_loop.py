@@ -1,0 +1,42 @@
+import re
+
+import pytest
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from mlore_mm.apis import load_config
+from mlore_mm.apis.training.test import run_test
+from mlore_mm.engine import TimedTestLoop
+from mlore_mm.registry import LOOPS
+from tests.tiny import write_rooms, write_tiny
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('test_loop')
+    return write_tiny(folder, write_rooms(folder / 'rooms', 2))
+
+
+def test_configs_name_it_as_mmengine_does():
+    init_default_scope('mlore_mm')
+    assert LOOPS.get('TestLoop') is TimedTestLoop
+
+
+def test_numbers_in_bf16_are_near_and_the_log_says_where_the_time_went(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, '_log_env', lambda *args: None)  # asks compilers for their versions
+    config, checkpoint = tiny
+    found = {}
+    for dtype in ('fp32', 'bf16'):
+        mmengine = {'test_cfg.fp16': dtype == 'bf16'}  # 16 bits of the kind that the device has
+        cfg = load_config(str(config), work_dir=str(tmp_path / dtype), cfg_options=mmengine)
+        found[dtype], not_finite = run_test(cfg, str(checkpoint))
+        assert not not_finite
+    assert found['fp32'] != found['bf16'], 'bf16 was not used'
+    for name, value in found['fp32'].items():
+        assert found['bf16'][name] == pytest.approx(value, rel=0.05, abs=0.5, nan_ok=True), name
+    log = next((tmp_path / 'fp32').rglob('*.log')).read_text()
+    (line,) = re.findall(r'Time of this test: (.*)', log)
+    assert re.match(r'[\d.]+ s for 2 images: load', line), line
+    parts = {name: float(seconds) for name, seconds in re.findall(r'(\w+) ([\d.]+) s \(', line)}
+    assert set(parts) == {'load', 'prepare', 'model', 'decode', 'metrics', 'hooks'}
+    assert parts['model'] > 0
