@@ -59,7 +59,7 @@ def test_what_the_evaluator_writes_is_read(tmp_path):
     tasks = dict(depth=dict(type='Depth'))
     evaluator = MultiTaskEvaluator(tasks, out_file=str(tmp_path / 'evaluation.json'))
     report = evaluator._report('depth', {'depth/RMSE': 0.75, 'depth/absRel': 0.1})
-    evaluator._write([report], {'depth/RMSE': 0.75}, 3)
+    evaluator._write(tmp_path / 'evaluation.json', [report], {'depth/RMSE': 0.75}, 3)
     (baseline,) = read_baselines([tmp_path])
     assert (baseline.task, baseline.headline, baseline.value, baseline.images) == ('depth', 'RMSE', 0.75, 3)
     assert 'depth=0.75,  # RMSE' in as_config([baseline])
