@@ -70,7 +70,8 @@ def test_decoded_maps_that_are_not_finite_give_nan(kind, config, value):
 
 def test_every_metric_of_tasks_is_tried():
     tried = {(config or make(kind).metric)['type'] for kind, config in METRIC_OF}
-    assert tried == {name for name, metric in METRICS.module_dict.items() if hasattr(metric, 'headline')}
+    ours = {name: metric for name, metric in METRICS.module_dict.items() if metric.__module__.startswith('mlore_mm.')}
+    assert tried == {name for name, metric in ours.items() if hasattr(metric, 'headline')}
 
 
 @pytest.mark.parametrize('kind', KINDS)

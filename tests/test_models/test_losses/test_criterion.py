@@ -196,7 +196,7 @@ def test_a_loss_may_see_other_labels_and_the_meta_data():
 
 @TASKS_REGISTRY.register_module(force=True)
 @dataclass(frozen=True, kw_only=True)
-class Nearness(Depth):
+class ToyNearness(Depth):
     """Depth of which the network predicts the inverse."""
 
     def encode(self, target):
@@ -207,7 +207,7 @@ class Nearness(Depth):
 
 
 def test_a_task_encodes_its_target_for_the_loss():
-    criterion = MultiTaskCriterion(dict(near=dict(type='Nearness', loss_weight=1)))
+    criterion = MultiTaskCriterion(dict(near=dict(type='ToyNearness', loss_weight=1)))
     target = torch.tensor([2.0, 4.0, 0.0, 8.0]).view(1, 1, 2, 2)  # 0: no reading
     logits = torch.full((1, 1, 2, 2), 0.25, requires_grad=True)
     loss = criterion(MultiTaskOutput(dict(near=logits)), dict(near=target))['loss_near']
