@@ -19,8 +19,9 @@ def to_inverse_depth(metres: Tensor) -> Tensor:
 
 
 def to_metres(inverse: Tensor) -> Tensor:
-    """q to metres z = 655.36 / q - 0.01; 0 where that is below, also for q below 0."""
-    return torch.clamp(_NUMERATOR / inverse - _OFFSET, min=0, max=_FARTHEST)
+    """q to metres z = 655.36 / q - 0.01; 0 where that is below, also for q below 0; NaN for q that is not finite."""
+    metres = torch.clamp(_NUMERATOR / inverse - _OFFSET, min=0, max=_FARTHEST)
+    return metres + 0 * inverse  # 1 / inf would pass for a depth of 0
 
 
 @TASKS.register_module()

@@ -18,9 +18,11 @@ BOUNDARY = dict(type='BoundaryMetric', workers=0, ground_truth='target')
 METRIC_OF = [(kind, None) for kind in KINDS] + [
     ('Edge', BOUNDARY),
     ('Edge', dict(type='BoundaryLossMetric')),
+    ('Edge', dict(type='EdgeF1Metric')),
     ('Saliency', dict(type='SaliencyIoUMetric')),
     ('Saliency', dict(type='SaliencyIoUMetric', eight_bit=True)),
     ('SurfaceNormals', dict(type='NormalsMetric', eight_bit=True)),
+    ('SurfaceNormals', dict(type='PerImageNormalsMetric')),
 ]
 SHARES = dict(all=slice(None), half=slice(0, 3), one=slice(2, 3))
 
