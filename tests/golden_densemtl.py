@@ -21,7 +21,7 @@ SYSTEM = dict(densemtl='densemtl', padnetplus='pad_net_plus', deeplab='densemtl_
 # The published losses, by their names in the meta files.
 KINDS = dict(
     cross_entropy=dict(type='SemSeg', ignore_value=250),
-    berhu=dict(type='InverseDepth'),
+    berhu=dict(type='InverseDepth', metric=dict(min_depth=0, max_depth=float('inf'))),  # the loss at any distance
     gt_normals=dict(type='SurfaceNormals', loss=dict(type='CosineNormalsLoss', legacy_no_normals_mask=True)),
     normals=dict(type='SurfaceNormals', loss=dict(type='NormalsFromDepthLoss', legacy_inverse_depth_normals=True)),
     edges=dict(type='Edge', loss=dict(type='WeightedCrossEntropyLoss', class_weights=(0.05, 0.95))),

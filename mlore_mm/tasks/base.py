@@ -111,10 +111,12 @@ class Task:
 
     def _said_by_metric(self) -> dict:
         """Headline, direction and unit as the class of the metric gives them."""
-        kind = self.metric.get('type')
-        metric = METRICS.get(kind) if isinstance(kind, str) else kind
         defaults = dict(headline='', higher_is_better=True, unit='')
-        return {key: getattr(metric, key, default) for key, default in defaults.items()}
+        return {key: getattr(self._metric_class(), key, default) for key, default in defaults.items()}
+
+    def _metric_class(self) -> type | None:
+        kind = self.metric.get('type')
+        return METRICS.get(kind) if isinstance(kind, str) else kind
 
     # ---- labels in the pipeline -------------------------------------------------------------------------------
     def hflip_values(self, values, channel_axis: int = -1):

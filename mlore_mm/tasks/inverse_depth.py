@@ -29,12 +29,12 @@ def to_metres(inverse: Tensor) -> Tensor:
 class InverseDepth(Depth):
     """Labels and predictions in metres, as of :class:`Depth`; logits and loss in inverse depth, up to 65536.
 
-    The loss counts every pixel with a reading, however far, as published; a ``DepthMetric`` would limit both.
-
     Source: DenseMTL (Lopes et al., WACV 2023).
     Differs: metres are 655.36/q - 0.01, where the published code takes 1 for 0.01 and so is 0.99 m short, in labels and
     predictions alike; for numbers that compare see ``legacy_depth_offset`` of :class:`PerImageDepthMetric`. Pixels
-    without a reading are masked, where the published code takes those of NYUD-v2 for the nearest possible.
+    without a reading are masked, where the published code takes those of NYUD-v2 for the nearest possible. The loss
+    counts the range that the metric counts, 1 mm to 80 m, where the published one takes any distance in training:
+    ``metric=dict(max_depth=float('inf'))``.
 
     Args:
         zoom_rule: Metres are divided by the scale when an image is resized, see :class:`Depth`. Off by default, as

@@ -91,7 +91,7 @@ class Depth(DenseRegression):
     """Distance from the camera in metres; 0 marks a pixel without a reading.
 
     Loss and metric count the pixels between ``min_depth`` and ``max_depth`` of ``metric`` (0 and 80 m by default, both
-    excluded; no limits for a metric other than DepthMetric). They hold for what the network sees: zooming changes it.
+    excluded; what ``limits`` of the metric says). They hold for what the network sees: zooming changes it.
 
     Args:
         zoom_rule: Zooming in brings the scene closer: metres are divided by the scale when an image is resized. Without
@@ -112,8 +112,8 @@ class Depth(DenseRegression):
     @property
     def limits(self) -> tuple[float, float]:
         """Metres; labels at or beyond either are not counted."""
-        published = (0.0, 80.0) if self.metric.get('type') == 'DepthMetric' else (-np.inf, np.inf)
-        low, high = self.metric.get('min_depth', published[0]), self.metric.get('max_depth', published[1])
+        low, high = getattr(self._metric_class(), 'limits', (-np.inf, np.inf))  # without any where none are given
+        low, high = self.metric.get('min_depth', low), self.metric.get('max_depth', high)
         return float(low), float(high)
 
     def valid_mask(self, target: Tensor) -> Tensor:

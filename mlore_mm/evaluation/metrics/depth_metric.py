@@ -23,14 +23,11 @@ class DepthMetric(TaskMetric):
     headline = 'RMSE'
     higher_is_better = False
     unit = 'm'
+    limits = (0.0, 80.0)  # the defaults of min_depth and max_depth
 
-    def __init__(self, task: str, min_depth: float = 0.0, max_depth: float = 80.0, **kwargs) -> None:
+    def __init__(self, task: str, min_depth: float = limits[0], max_depth: float = limits[1], **kwargs) -> None:
         super().__init__(task, **kwargs)
-        if not 0 <= min_depth < max_depth:
-            raise ValueError(
-                f'DepthMetric needs 0 <= min_depth < max_depth, but got min_depth={min_depth} and '
-                f'max_depth={max_depth}. Check `metric` of the task.'
-            )
+        check_limits(self, min_depth, max_depth)
         self.min_depth = min_depth
         self.max_depth = max_depth
 
@@ -41,3 +38,12 @@ class DepthMetric(TaskMetric):
     def summarize(self, totals: dict[str, Tensor]) -> dict[str, float]:
         sums = {name: total for name, total in totals.items() if name != 'count'}
         return depth_errors(sums, totals['count'])
+
+
+def check_limits(metric: TaskMetric, min_depth: float, max_depth: float) -> None:
+    """Raises ValueError for a range of depths that holds none."""
+    if not 0 <= min_depth < max_depth:
+        raise ValueError(
+            f'{type(metric).__name__} needs 0 <= min_depth < max_depth, but got min_depth={min_depth} and '
+            f'max_depth={max_depth}. Check `metric` of the task.'
+        )

@@ -9,10 +9,10 @@ from torch import Tensor
 from mlore_mm.evaluation.functional import angular_error, depth_sums
 from mlore_mm.evaluation.functional.depth import depth_errors
 from mlore_mm.evaluation.metrics.base import TaskMetric
+from mlore_mm.evaluation.metrics.depth_metric import check_limits
 from mlore_mm.registry import METRICS
 
 LIMITS = (11.25, 22.5, 30.0)  # degrees
-NEAREST, FARTHEST = 1e-3, 80.0  # metres
 LEGACY_SHIFT = 0.99  # metres by which the published conversion from inverse depth is short
 
 
@@ -50,12 +50,15 @@ class PerImageMetric(TaskMetric):
 class PerImageDepthMetric(PerImageMetric):
     """As :class:`DepthMetric`, but per image: RMSE is the root of the mean over images of the mean squared error.
 
-    Labels from 1 mm to 80 m count; predictions are clamped to that range.
+    Predictions are clamped to the range of labels that count.
     Source: DenseMTL (Lopes et al., WACV 2023).
     Differs: an image without a valid pixel is skipped, where the published code gives NaN for all.
 
     Args:
         task: See ``TaskMetric``, as are the arguments not named here.
+        min_depth: Metres; labels at or below do not count, in the loss neither (``Depth`` reads both). 1 mm as
+            published.
+        max_depth: Metres; labels at or beyond do not count. 80 m as published.
         median_scaling: Predictions are multiplied so that their median in the image is the label's (of an even number
             of pixels the lower one of the middle); for networks that know depth up to a factor.
         legacy_depth_offset: Labels and predictions 0.99 m short, as in the published code. RMSE changes little; pixels
@@ -65,18 +68,29 @@ class PerImageDepthMetric(PerImageMetric):
     headline = 'RMSE'
     higher_is_better = False
     unit = 'm'
+    limits = (1e-3, 80.0)  # the defaults of min_depth and max_depth
 
-    def __init__(self, task: str, median_scaling: bool = False, legacy_depth_offset: bool = False, **kwargs) -> None:
+    def __init__(
+        self,
+        task: str,
+        median_scaling: bool = False,
+        legacy_depth_offset: bool = False,
+        min_depth: float = limits[0],
+        max_depth: float = limits[1],
+        **kwargs,
+    ) -> None:
         super().__init__(task, **kwargs)
+        check_limits(self, min_depth, max_depth)
+        self.min_depth, self.max_depth = min_depth, max_depth
         self.median_scaling, self.legacy_depth_offset = median_scaling, legacy_depth_offset
 
     def prepare(self, prediction: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.legacy_depth_offset:
             prediction, target = prediction - LEGACY_SHIFT, target - LEGACY_SHIFT
-        valid = valid & (target > NEAREST) & (target < FARTHEST)
+        valid = valid & (target > self.min_depth) & (target < self.max_depth)
         if self.median_scaling and valid.any():
             prediction = prediction * (target[valid].median() / prediction[valid].median())
-        return prediction.clamp(NEAREST, FARTHEST), target, valid
+        return prediction.clamp(self.min_depth, self.max_depth), target, valid
 
     def names(self) -> tuple[str, ...]:
         return ('RMSE', 'logRMSE', 'absRel', 'sqRel', 'delta1', 'delta2', 'delta3')
