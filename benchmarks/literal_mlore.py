@@ -2,8 +2,8 @@
 
 One task after the other, one expert after the other, every expert's output kept, gates zeroed sample by sample, the
 map upsampled before it is convolved. It is slow and needs much memory, which is its use: the reference that the fast
-decoder is tested against, and the baseline that its speed is measured against. It shares no computation with
-:class:`MLoREDecodeHead`, only the parameters, so gradients can be compared as they are.
+decoder is tested against, and the baseline that its speed is measured against. Of the package it takes the definition
+of the mixture (:class:`LowRankMixture`) and the parameters, so gradients can be compared as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mlore_mm.models.decode_heads import MLoREDecodeHead
 from mlore_mm.models.features import Features
-from mlore_mm.models.layers import MLoREBlock, TaskRouter
+from mlore_mm.models.layers import LowRankMixture, MLoREBlock, TaskRouter
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.routing import record_routing
 
@@ -55,29 +55,9 @@ def block_output(block: MLoREBlock, maps: Mapping[str, Tensor]) -> dict[str, Ten
         u = block.conv_in[task](x)
         gates, probabilities, m = route(block.router, u, task)
         record_routing(block.name, task, probabilities, gates)
-        experts = torch.stack([expert(u) for expert in split_experts(block)])  # (N, B, D, h, w)
-        mixed = (gates.t()[:, :, None, None, None] * experts).sum(dim=0)
-        special = block.task_expert[task].expand(block.task_expert[task].reduce(u))
-        generic = block.generic_conv(u.detach() if block.detach_generic else u)
-        y = block.norm_experts[task](mixed) + m[:, None, None, None] * special + generic
-        out[task] = block.conv_out[task](F.gelu(block.norm[task](y)))
+        y = LowRankMixture(block.parts).of_task(u, gates, m, task)
+        out[task] = block.conv_out[task](F.gelu(y))
     return out
-
-
-def split_experts(block: MLoREBlock) -> list:
-    """Each shared expert as a function of u, two convolutions of its own."""
-    bank = block.experts
-    reduce_weights, reduce_biases = bank.reduce.weight.split(bank.ranks), bank.reduce.bias.split(bank.ranks)
-    expands = bank.expand.split(bank.ranks, dim=1)
-
-    def make(i: int):
-        def expert(u: Tensor) -> Tensor:
-            reduced = F.conv2d(u, reduce_weights[i], reduce_biases[i], padding=1)
-            return F.conv2d(reduced, expands[i][:, :, None, None], bank.expand_bias[i])
-
-        return expert
-
-    return [make(i) for i in range(len(bank.ranks))]
 
 
 def route(router: TaskRouter, u: Tensor, task: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -93,7 +93,7 @@ def evaluation_forms(model, images: Tensor) -> Iterator[tuple[str, dict[str, Ten
     """Name and logits of every form in which a model in evaluation mode can compute the decoder."""
     yield 'with gradients', {name: x.detach() for name, x in model(images).items()}
     with torch.no_grad():
-        for form in ('wide', 'folded', 'auto'):
+        for form in ('literal', 'wide', 'folded', 'auto'):
             for block in model.decode_head.blocks():
                 block.form = form
             yield f'{form} form', model(images)

@@ -102,7 +102,6 @@ def test_no_room_imports_what_is_above_or_beside_it(owner):
     assert not wrong, '\n'.join(wrong)
 
 
-@pytest.mark.xfail(reason='the MLoRE block and its mixtures', strict=True)
 def test_no_modules_import_each_other_in_a_circle():
     graph = {name: imports(name, tree) for name, tree in modules().items()}
     graph = {

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from mlore_mm.tasks.base import Task
+from torch import Tensor
 
 _NAMED = 8  # classes that a message names
+
+
+class LabelRules(Protocol):
+    """What statistics ask of a :class:`Task`."""
+
+    name: str
+    out_channels: int
+    ignore_value: float
+    classes: tuple
+    values_unit: str
+
+    def mask_values(self, target: np.ndarray) -> np.ndarray: ...
+
+    def valid_mask(self, target: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class LabelStatistics:
 
     SUMS: tuple[str, ...] = ('images', 'pixels', 'valid', 'empty')
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: LabelRules) -> None:
         self.task = task
         self.images = self.pixels = self.valid = 0
         self.empty = 0  # images without a valid pixel
@@ -117,7 +129,7 @@ class ClassStatistics(LabelStatistics):
 
     SUMS = (*LabelStatistics.SUMS, 'counts', 'found_in')
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: LabelRules) -> None:
         super().__init__(task)
         self.counts = np.zeros(task.out_channels, dtype=np.int64)
         self.found_in = np.zeros(task.out_channels, dtype=np.int64)
@@ -178,7 +190,7 @@ class MaskStatistics(LabelStatistics):
 
     SUMS = (*LabelStatistics.SUMS, 'total', 'without', 'full')
 
-    def __init__(self, task: Task, most: float = 90) -> None:
+    def __init__(self, task: LabelRules, most: float = 90) -> None:
         super().__init__(task)
         self.most = most
         self.total, self.without, self.full, self.highest = 0.0, 0, 0, 0.0

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlore_mm.tasks.label_statistics import LabelStatistics
-
-if TYPE_CHECKING:
-    from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.label_statistics import LabelRules, LabelStatistics
 
 _SAMPLE = 400  # valid pixels of a label that are kept for percentiles
 _RARE = 0.5  # percent of the pixels below which a value that occurs often is not worth a word
@@ -26,7 +22,7 @@ class NumberStatistics(LabelStatistics):
 
     SUMS = (*LabelStatistics.SUMS, 'outside', 'numbers')
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: LabelRules) -> None:
         super().__init__(task)
         self.low, self.high = np.inf, -np.inf
         self.outside = self.numbers = 0
@@ -110,7 +106,7 @@ class VectorStatistics(LabelStatistics):
 
     SUMS = (*LabelStatistics.SUMS, 'far', 'length', 'negative', 'marks', 'lengths')
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: LabelRules) -> None:
         super().__init__(task)
         self.far, self.negative, self.length = 0, 0, 0.0
         self.lengths = np.zeros(20, dtype=np.int64)  # 0 to 2 in steps of 0.1

@@ -1,4 +1,4 @@
-"""The boxes of the methods' figures, one file each."""
+"""Layers of the decoders and encoders: a file for each box of the papers' figures."""
 
 from .affinity_decoder import AffinityDecoder
 from .aspp import ASPP
@@ -9,11 +9,13 @@ from .deformable_mixer import DeformableMixer, DeformablePointConv
 from .distillation import Distillation
 from .feature_propagation import FeaturePropagation
 from .fine_grained_mixture import FineGrainedMixture, GlobalMixture
+from .folded_mixture import FoldedMixture
 from .gated_conv import GatedConv
 from .initial_prediction import InitialPrediction
 from .invpt_stage import EnlargingConvs, InvPTStage
 from .level_fusion import LevelFusion, LevelFusionHead
 from .low_rank_expert import LowRankExpert, LowRankExpertBank
+from .low_rank_mixture import LowRankMixture
 from .mixture_attention import ExpertUsage, MixtureAttention, WideAttention
 from .mlore_block import MLoREBlock
 from .prediction_head import PredictionHead
@@ -29,6 +31,7 @@ from .task_modules import TaskConv1x1, TaskModules
 from .task_router import TaskRouter
 from .token_mixture import ExpertLinear, TokenMixture
 from .token_router import ConditionedRouter, MultiGateRouter, TaskFeatures
+from .wide_mixture import ChosenMixture, WideMixture
 
 __all__ = [
     'NDDR',
@@ -49,7 +52,9 @@ __all__ = [
     'EnlargingConvs',
     'ExpertLinear',
     'ExpertUsage',
+    'ChosenMixture',
     'FeaturePropagation',
+    'FoldedMixture',
     'GatedConv',
     'InitialPrediction',
     'InvPTStage',
@@ -57,6 +62,7 @@ __all__ = [
     'LevelFusionHead',
     'LowRankExpert',
     'LowRankExpertBank',
+    'LowRankMixture',
     'MLoREBlock',
     'MixtureAttention',
     'MultiGateRouter',
@@ -73,4 +79,5 @@ __all__ = [
     'TaskRouter',
     'TokenMixture',
     'WideAttention',
+    'WideMixture',
 ]

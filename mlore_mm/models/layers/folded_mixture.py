@@ -1,27 +1,26 @@
 """The mixture of a MLoRE block in evaluation mode as one convolution per sample and task."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from mlore_mm.models.layers.low_rank_expert import LowRankExpertBank
+from mlore_mm.models.layers.low_rank_mixture import MixtureParts
 from mlore_mm.models.layers.task_modules import TaskModules
+from mlore_mm.models.layers.task_router import BlockRouting
 from mlore_mm.models.ops.winograd import Conv, convs3x3
-
-if TYPE_CHECKING:
-    from mlore_mm.models.layers.mlore_block import MLoREBlock
 
 
 class FoldedMixture(nn.Module):
-    """Experts, task expert, generic path and both batch norms, ready to be merged by gates.
+    """:class:`LowRankMixture` in evaluation mode: experts, task expert, generic path and norms, to be merged by gates.
 
     Between the first 1x1 convolution and the GELU a block is linear in its input u. With the batch norms as scales
     (a, b) and shifts, the output is ``b * (K * u) + shift`` where the D x D x 3 x 3 kernel of task t and sample s is
     ``K = a_t * sum_i g_i M_i W_i + m M_t W_t + W_generic``; only g and m depend on the input.
     Source: MLoRE (Yang et al., CVPR 2024), Sec. 3.3 (re-parameterisation).
 
-    Build it by :meth:`of_block`. Kernels are stored flat as (D, D*9).
+    Build it by :meth:`of_parts`. Kernels are stored flat as (D, D*9).
     """
 
     def __init__(self, tasks: Sequence[str], tensors: dict[str, Tensor]) -> None:
@@ -32,19 +31,25 @@ class FoldedMixture(nn.Module):
             self.register_buffer(name, tensor)
 
     @classmethod
-    def of_block(cls, block: 'MLoREBlock', tasks: Sequence[str], precompute: bool) -> 'FoldedMixture':
-        """The folded form of a block's present weights, for the named tasks."""
-        scale_a, shift_a = _norm_as_affine(block.norm_experts, tasks)
-        scale_b, shift_b = _norm_as_affine(block.norm, tasks)
-        merged = [block.task_expert[task].merged() for task in tasks]
-        bank = block.experts
+    def of_parts(cls, parts: MixtureParts, tasks: Sequence[str], precompute: bool) -> 'FoldedMixture':
+        """The folded form of a mixture's present weights, for the named tasks, without gradients.
+
+        Args:
+            parts: In evaluation mode.
+            tasks: Names.
+            precompute: Keep every expert's full kernel; False keeps the low-rank factors.
+        """
+        scale_a, shift_a = _norm_as_affine(parts.norm_experts, tasks)
+        scale_b, shift_b = _norm_as_affine(parts.norm, tasks)
+        merged = [parts.task_expert[task].merged() for task in tasks]
+        bank = parts.experts
         tensors = dict(
             scale_a=scale_a,
             scale_b=scale_b,
-            shift=scale_b * (shift_a + block.generic_conv.bias) + shift_b,
+            shift=scale_b * (shift_a + parts.generic_conv.bias) + shift_b,
             task_kernel=torch.stack([kernel.flatten(1) for kernel, _ in merged]),
             task_bias=torch.stack([bias for _, bias in merged]),
-            generic_kernel=block.generic_conv.weight.flatten(1),
+            generic_kernel=parts.generic_conv.weight.flatten(1),
         )
         if precompute:
             kernels, biases = bank.kernels()
@@ -58,10 +63,10 @@ class FoldedMixture(nn.Module):
             )
         return cls(tasks, {name: tensor.detach() for name, tensor in tensors.items()})
 
-    def forward(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
-        """u (T, B, D, h, w), gates (T, B, N), m (T, B) to (T, B, D, h, w); ``tasks`` are the T asked for."""
+    def forward(self, u: Tensor, routing: BlockRouting, tasks: Sequence[str]) -> Tensor:
+        """u (T, B, D, h, w), gates (T, B, N) and factors m (T, B) to y (T, B, D, h, w)."""
         index = [self.tasks.index(task) for task in tasks]
-        kernel, bias = self.merge(gates, m, index)
+        kernel, bias = self.merge(routing.gates, routing.factor, index)
         d = u.shape[2]
         kernels = kernel.view(-1, d, d, 3, 3).to(u.dtype).unbind()
         out = convs3x3(u.flatten(0, 1), kernels, [Conv(s, s) for s in range(len(kernels))])
@@ -83,6 +88,17 @@ class FoldedMixture(nn.Module):
         return kernel, scale_b * bias + _rows(self.shift, index)[:, None]
 
 
+def folding_pays(parts: MixtureParts, pixels: int, share: float | None = None) -> bool:
+    """Whether merging kernels (a cost per sample) is made good by the cheaper convolution (a gain per pixel).
+
+    Counted in multiplications per bottleneck channel: 9 D^2 merge it; 9 D for its 3x3 convolution and D to expand it
+    are spared on every pixel, or 5 D for the chosen ``share`` of channels where the wide form leaves out the others.
+    """
+    d = parts.generic_conv.in_channels
+    spared = 10 * d if share is None else 5 * d * share
+    return 9 * d * d < pixels * spared
+
+
 def _rows(tensor: Tensor, index: Sequence[int]) -> Tensor:
     """``tensor[index]`` without sending the index to the device, which would be a synchronisation."""
     return tensor if list(index) == list(range(len(tensor))) else torch.stack([tensor[i] for i in index])
@@ -94,7 +110,7 @@ def _norm_as_affine(norms: TaskModules, tasks: Sequence[str]) -> tuple[Tensor, T
     return scale, norms.stack(tasks, 'bias') - norms.stack(tasks, 'running_mean') * scale
 
 
-def _expert_biases(bank) -> Tensor:
+def _expert_biases(bank: LowRankExpertBank) -> Tensor:
     """Bias of each expert as one convolution, (N, D)."""
     weighted = bank.expand * bank.reduce.bias
     sums = torch.zeros(len(weighted), len(bank.ranks), dtype=weighted.dtype, device=weighted.device)

@@ -1,31 +1,34 @@
 """One MoE block of MLoRE: all tasks in, all tasks out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mlore_mm.models.layers.folded_mixture import FoldedMixture
+from mlore_mm.models.layers.folded_mixture import FoldedMixture, folding_pays
 from mlore_mm.models.layers.low_rank_expert import LowRankExpert, LowRankExpertBank
+from mlore_mm.models.layers.low_rank_mixture import LowRankMixture, MixtureParts
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
-from mlore_mm.models.layers.task_router import TaskRouter
-from mlore_mm.models.layers.wide_mixture import all_experts, choosing_pays, chosen_experts
+from mlore_mm.models.layers.task_router import BlockRouting, TaskRouter
+from mlore_mm.models.layers.wide_mixture import ChosenMixture, WideMixture, choosing_pays
 from mlore_mm.models.ops.recompute import recompute
+
+Mixture = Callable[[Tensor, BlockRouting, Sequence[str]], Tensor]  # u, routing, tasks to y
+FORMS = ('auto', 'literal', 'wide', 'folded')
 
 
 class MLoREBlock(BaseModule):
     """Mixture of low-rank experts with a generic path, for T tasks at once.
 
-    For task t: ``u = conv1x1_t(x)``; gates g and factor m from t's router; ``E = sum_i g_i expert_i(u)``;
-    ``y = GELU(BN_b(BN_a(E) + m * task_expert_t(u) + generic(stop_gradient(u))))``; output ``conv1x1_t(y)``.
-    Experts and the generic convolution are shared by the tasks, everything else is per task.
+    For task t: ``u = conv_in_t(x)``; gates and factor from t's router; ``y`` the mixture, see :class:`LowRankMixture`;
+    the output is ``conv_out_t(GELU(y))``. Experts and the generic convolution are shared by the tasks, everything else
+    is per task.
 
-    Everything between ``u`` and the GELU can be computed in two forms with equal results. The wide form runs the parts
-    side by side; batch statistics and gradients need it. The folded form merges them into one convolution per sample
-    and task; it is taken in evaluation without gradients where it is cheaper. The attribute ``form``, 'auto', 'wide' or
-    'folded', overrides the choice.
+    The mixture has several forms with equal results, and :meth:`choose_mixture` takes the cheapest. The attribute
+    ``form`` overrides it: 'literal' is the definition, 'wide' runs the parts side by side, 'folded' merges them into
+    one convolution per sample and task (in evaluation without gradients only), 'auto' is the default.
 
     Source: MLoRE (Yang et al., CVPR 2024), Sec. 3 and Fig. 3.
 
@@ -71,49 +74,56 @@ class MLoREBlock(BaseModule):
     def forward(self, x: Tensor, tasks: Sequence[str]) -> Tensor:
         """Features (T, B, D, h, w), or (1, B, D, h, w) where the tasks share them, to (T, B, D, h, w)."""
         u = self.conv_in(x, tasks)
-        routing, m = self.router(u, tasks)
-        for i, task in enumerate(tasks):
-            routing.of(i).record(self.name, task)
-        if self.deployed is not None:
-            return self.conv_out(F.gelu(self.deployed(u, routing.gates, m, tasks)), tasks)
-        if self._folds(u):
-            return self.conv_out(F.gelu(self.folded(u, routing.gates, m, tasks)), tasks)
-        return self._wide(u, routing.gates, m, tasks)
+        routing = self.router(u, tasks)
+        routing.record(self.name, tasks)
+        mixture = self.choose_mixture(u, tasks)
+        if self.with_cp and self.training and isinstance(mixture, WideMixture):
+            return self._recomputed(mixture, u, routing, tasks)
+        y = mixture(u, routing, tasks)
+        return self.conv_out(F.gelu(y), tasks)
 
-    def _wide(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
-        parts = chosen_experts if choosing_pays(u, self) else all_experts
-        maps, combine = parts(self, u, gates, m, tasks)
+    def _recomputed(self, mixture: WideMixture, u: Tensor, routing: BlockRouting, tasks: Sequence[str]) -> Tensor:
+        """The same, with what follows the 3x3 convolutions computed again in the backward pass."""
+        maps, combine = mixture.split(u, routing, tasks)
 
         def finish(*maps: Tensor) -> Tensor:
-            experts, rest = combine(*maps)
-            y = self.norm.each(tasks, self.norm_experts.each(tasks, experts) + rest)
-            return self.conv_out(F.gelu(y), tasks)
+            return self.conv_out(F.gelu(combine(*maps)), tasks)
 
-        if self.with_cp and self.training:
-            return recompute(finish, *maps, norms=(self.norm_experts, self.norm))
-        return finish(*maps)
+        return recompute(finish, *maps, norms=(self.norm_experts, self.norm))
 
-    def folded(self, u: Tensor, gates: Tensor, m: Tensor, tasks: Sequence[str]) -> Tensor:
-        """Norm of the mixture in evaluation mode as one 3x3 convolution per sample and task, without gradients."""
-        return FoldedMixture.of_block(self, tasks, precompute=False)(u, gates, m, tasks)
+    def choose_mixture(
+        self, u: Tensor, tasks: Sequence[str]
+    ) -> Callable[[Tensor, BlockRouting, Sequence[str]], Tensor]:
+        """The form of the mixture for ``u``: deployed, as ``form`` says, or the cheapest.
 
-    def _folds(self, u: Tensor) -> bool:
-        if self.training or torch.is_grad_enabled() or self.form == 'wide':
-            return False
-        return self.form == 'folded' or self.folding_pays(u.shape[-2] * u.shape[-1], choosing_pays(u, self))
-
-    def folding_pays(self, pixels: int, by_sample: bool = False) -> bool:
-        """Whether merging kernels (a cost per sample) is made good by the cheaper convolution (a gain per pixel).
-
-        Counted in multiplications per bottleneck channel: 9 D^2 merge it; 9 D for its 3x3 convolution and D to expand
-        it are spared on every pixel, or 5 D for the chosen share of channels where the wide form goes ``by_sample``.
+        Raises:
+            ValueError: An unknown form.
         """
-        d = self.generic_conv.in_channels
-        spared = 5 * d * self.router.gate.top_k / len(self.experts.ranks) if by_sample else 10 * d
-        return 9 * d * d < pixels * spared
+        if self.deployed is not None:
+            return self.deployed
+        if self.form not in FORMS:
+            raise ValueError(f'The form of a MLoRE block is one of {", ".join(FORMS)}, but got {self.form!r}.')
+        parts = self.parts
+        if self.form == 'literal':
+            return LowRankMixture(parts)
+        wide = ChosenMixture if choosing_pays(parts, u) else WideMixture
+        # Batch statistics and gradients need the wide form.
+        if self.training or torch.is_grad_enabled() or self.form == 'wide':
+            return wide(parts)
+        share = self.router.gate.top_k / len(parts.experts.ranks) if wide is ChosenMixture else None
+        if self.form == 'folded' or folding_pays(parts, u.shape[-2] * u.shape[-1], share):
+            return FoldedMixture.of_parts(parts, tasks, precompute=False)
+        return wide(parts)
+
+    @property
+    def parts(self) -> MixtureParts:
+        """What the mixture is made of."""
+        return MixtureParts(
+            self.experts, self.task_expert, self.generic_conv, self.norm_experts, self.norm, self.detach_generic
+        )
 
     def switch_to_deploy(self, precompute: bool = True) -> None:
-        """Replace experts, generic path and norms by their folded form, for good; evaluation only from then on.
+        """Replace the mixture by its folded form, for good; evaluation only from then on.
 
         Args:
             precompute: Keep every expert's full kernel (N x D x D x 9 numbers), which makes merging a weighted sum;
@@ -122,6 +132,7 @@ class MLoREBlock(BaseModule):
         if self.deployed is not None:
             return
         with torch.no_grad():
-            self.deployed = FoldedMixture.of_block(self, list(self.task_expert), precompute)
-        for part in ('experts', 'task_expert', 'generic_conv', 'norm_experts', 'norm'):
-            delattr(self, part)
+            self.deployed = FoldedMixture.of_parts(self.parts, list(self.task_expert), precompute)
+        for part in MixtureParts._fields:
+            if isinstance(getattr(self, part), nn.Module):
+                delattr(self, part)

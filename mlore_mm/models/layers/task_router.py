@@ -1,6 +1,7 @@
 """The routers of a MLoRE block: which experts a task uses for an image."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,28 @@ from torch import Tensor, nn
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
 from mlore_mm.models.ops.full_precision import without_autocast
 from mlore_mm.routing.top_k_gate import Routing, TopKGate
+
+
+class BlockRouting(NamedTuple):
+    """What the routers of a block decided for T tasks.
+
+    Attributes:
+        experts: Which shared experts, each tensor (T, B, N).
+        factor: m (T, B), the weight of the task's own expert.
+    """
+
+    experts: Routing
+    factor: Tensor
+
+    @property
+    def gates(self) -> Tensor:
+        """Weights of the shared experts (T, B, N), zero for those that were not chosen."""
+        return self.experts.gates
+
+    def record(self, layer: str, tasks: Sequence[str]) -> None:
+        """Write every task's to the open trace."""
+        for i, task in enumerate(tasks):
+            self.experts.of(i).record(layer, task)
 
 
 class TaskRouter(BaseModule):
@@ -44,14 +67,14 @@ class TaskRouter(BaseModule):
         self.logits = TaskConv1x1(tasks, 2 * quarter, 2 * num_experts + 1)
         self.gate = TopKGate(**gate)
 
-    def forward(self, u: Tensor, tasks: Sequence[str]) -> tuple[Routing, Tensor]:
-        """Features (T, B, D, h, w) to the routing, each (T, B, N), and the task expert's factor m, (T, B)."""
+    def forward(self, u: Tensor, tasks: Sequence[str]) -> BlockRouting:
+        """Features (T, B, D, h, w) to gates (T, B, N) and the task expert's factor m, (T, B)."""
         with without_autocast(u):
             u = u.to(self.logits.dtype)  # autocast hands over half precision, the weights stay in fp32
             z = torch.cat([self._channel_features(u, tasks), self._pixel_features(u, tasks)], dim=-1)
             n = self.num_experts
             rho, sigma, m = _linear(self.logits, z, tasks).split([n, n, 1], dim=-1)
-            return self.gate(rho, sigma), m.squeeze(-1)
+            return BlockRouting(self.gate(rho, sigma), m.squeeze(-1))
 
     def _channel_features(self, u: Tensor, tasks: Sequence[str]) -> Tensor:
         """(T, B, D, h, w) to (T, B, D/4)."""
