@@ -17,7 +17,7 @@ from mlore_mm.registry import MODELS
 from mlore_mm.routing import TopKGate
 from tests.shared import REPO
 from tests.test_datasets.archives import write_archive
-from tests.toy_parts import ToyRoutedEncoder
+from tests.toy_parts import ToyEncoder, ToyRoutedEncoder
 
 CONFIG = """
 _base_ = ['{repo}/configs/_base_/schedules/adam_40k.py', '{repo}/configs/_base_/default_runtime.py']
@@ -66,6 +66,18 @@ class NoisyEncoder(ToyRoutedEncoder):
     def __init__(self) -> None:
         super().__init__()
         self.gate = TopKGate(2, noise=1.0)
+
+
+@MODELS.register_module()
+class FixedEncoder(ToyEncoder):
+    """The same weights in every process, as if they came from a file; ``shift`` makes others."""
+
+    def __init__(self, shift: float = 0.0) -> None:
+        super().__init__()
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(5)
+            self.conv.weight.normal_(std=0.3).add_(shift)
+            self.conv.bias.zero_()
 
 
 def write_config(folder: Path, iters: int = ITERS, workers: int = 1) -> Path:

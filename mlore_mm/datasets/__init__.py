@@ -1,6 +1,7 @@
 """Where labels are stored, and how images and labels become model inputs. What labels mean is in ``mlore_mm.tasks``."""
 
 from . import label_readers, transforms
+from .cached_features import CachedFeaturesDataset
 from .cityscapes import CityscapesDataset
 from .multi_task_dataset import MultiTaskDataset
 from .nyud_v2 import NYUDv2Dataset
@@ -9,6 +10,7 @@ from .samplers import ResumableSampler
 from .wrappers import ClassBalancedDataset, SeededDataset
 
 __all__ = [
+    'CachedFeaturesDataset',
     'CityscapesDataset',
     'ClassBalancedDataset',
     'MultiTaskDataset',

@@ -18,8 +18,10 @@ from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_met
 from mlore_mm.engine.checkpoints.files import steps_in
 from mlore_mm.engine.checkpoints.resume_settings import settle_settings, warn_of
 from mlore_mm.engine.config_check import check_config, check_names
+from mlore_mm.engine.feature_cache import bind_feature_cache
 from mlore_mm.engine.folder_lock import FolderLock
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
+from mlore_mm.engine.hooks.feature_cache_hook import FeatureCacheHook
 from mlore_mm.engine.hooks.preemption_hook import PreemptionHook
 from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
@@ -43,6 +45,7 @@ class TaskRunnerMixin:
     - writes the config with its keys in their order (:class:`OrderedConfig`);
     - stores the ordered task names in checkpoints and compares them on loading (:class:`TaskOrderHook`);
     - resumes from the newest whole checkpoint, and goes by nothing in it that has an unexpected form;
+    - puts stored features in the place of a frozen encoder (:func:`bind_feature_cache`);
     - makes the random numbers of every iteration follow from the seed (:class:`SeedHook`);
     - ends the loader's workers.
     """
@@ -59,6 +62,7 @@ class TaskRunnerMixin:
         bind_tasks(cfg)
         check_config(cfg)
         complete_save_best(cfg)
+        bind_feature_cache(cfg)
         return super().from_cfg(cfg)
 
     @property
@@ -181,6 +185,8 @@ class TaskRunnerMixin:
         # Not by config, so that no config can leave them out.
         self.register_hook(BroadcastBuffersHook())
         self.register_hook(SeedHook())
+        if self.cfg.get('feature_cache'):
+            self.register_hook(FeatureCacheHook())
         if self.task_names:
             self.register_hook(TaskOrderHook(TaskSet(_innermost_model(self.cfg)['tasks'])))
 

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mlore_mm.models.encoded_images import EncodedImages
 from mlore_mm.registry import MODELS
 from mlore_mm.utils.time_budget import spent
 
@@ -49,24 +50,37 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
 
     @spent('prepare')
     def forward(self, data: dict, training: bool = False) -> dict:
-        """``dict(inputs=list or batch of (3, H, W), data_samples=...)`` to the same with a batch of float images."""
+        """``dict(inputs=list or batch of (3, H, W), data_samples=...)`` to the same with a batch of float images.
+
+        With ``features`` (per level, per image) the images are placeholders, and the batch is :class:`EncodedImages`.
+        """
         data = self.cast_data(data)
         images, samples = list(data['inputs']), data.get('data_samples')
         own = [tuple(_round_up(side, self.size_divisor) for side in x.shape[-2:]) for x in images]
         height, width = (max(sides) for sides in zip(*own, strict=True))
         if training and len(set(own)) > 1:
             self._say_that_training_sees_padding(height, width)
-        batch = []
+        stored, batch = data.get('features'), []
         for i, image in enumerate(images):
-            image = self._normalise(image)
+            image = self._normalise(image) if stored is None else image
             extra_w, extra_h = width - image.shape[-1], height - image.shape[-2]
             if samples is not None:
                 left, right, top, bottom = samples[i].get('padding', (0, 0, 0, 0))
-                image = _zero_border(image, left, right, top, bottom)
+                image = _zero_border(image, left, right, top, bottom) if stored is None else image
                 padding = (left, right + extra_w, top, bottom + extra_h)
                 samples[i].set_metainfo(dict(padding=padding, batch_input_shape=(height, width), own_shape=own[i]))
-            batch.append(F.pad(image, (0, extra_w, 0, extra_h)) if extra_w or extra_h else image)
-        return dict(inputs=torch.stack(batch), data_samples=samples)
+            if stored is None:
+                batch.append(F.pad(image, (0, extra_w, 0, extra_h)) if extra_w or extra_h else image)
+        inputs = torch.stack(batch) if stored is None else self._encoded(stored, own, len(images[0]))
+        return dict(inputs=inputs, data_samples=samples)
+
+    def _encoded(self, levels: Sequence, own: list, channels: int) -> EncodedImages:
+        if len(set(own)) > 1:
+            raise ValueError(
+                f'A batch of stored features has images of {sorted(set(own))}, but each was encoded at its own size: '
+                'give them one size in the pipeline (CentrePad, crop), or take batch_size=1 in validation.'
+            )
+        return EncodedImages.stack(levels, (len(own), channels, *own[0]), self.mean.device)
 
     def _say_that_training_sees_padding(self, height: int, width: int) -> None:
         if self._said_padding:

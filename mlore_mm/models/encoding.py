@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mlore_mm.models.encoded_images import EncodedImages
 from mlore_mm.models.features import Features
 from mlore_mm.registry import MODELS
 from mlore_mm.routing import task_context
@@ -38,8 +39,10 @@ def call_mode(backbone: nn.Module) -> str:
     return mode
 
 
-def encode(backbone: nn.Module, images: Tensor, names: Sequence[str], order: Sequence[str], folded: bool) -> Features:
-    """Features of the named tasks.
+def encode(
+    backbone: nn.Module, images: Tensor | EncodedImages, names: Sequence[str], order: Sequence[str], folded: bool
+) -> Features:
+    """Features of the named tasks; those that come in place of the images are taken as they are.
 
     - ``call_mode = 'once'``: ``backbone(images)`` returns levels that all tasks share.
     - ``'per_task'``: ``backbone(images, task_id)`` returns the levels of one task, where the id is its position in the
@@ -54,6 +57,8 @@ def encode(backbone: nn.Module, images: Tensor, names: Sequence[str], order: Seq
         order: All tasks of the model.
         folded: Take the folded call where there is one.
     """
+    if isinstance(images, EncodedImages):
+        return images.features
     mode = call_mode(backbone)
     if mode == 'once':
         return Features.wrap(backbone(images))

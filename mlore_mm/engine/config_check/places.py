@@ -134,6 +134,7 @@ FIXED = dict(
         resource_limit=None,
     ),
     randomness=Runner.set_randomness,
+    feature_cache=dict(path=None, augmentations=None),
     auto_scale_lr=dict(enable=None, base_batch_size=None),
     custom_imports=dict(imports=None, allow_failed_imports=None),
 )

@@ -22,6 +22,7 @@ _MORE = (
         'cudnn_benchmark',
         'detect_anomalous_params',
         'activation_checkpointing',
+        'feature_cache',
     ),
 )
 KNOWN = {

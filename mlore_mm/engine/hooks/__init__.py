@@ -1,6 +1,7 @@
 """Hooks of the training, validation and test loops."""
 
 from .broadcast_buffers_hook import BroadcastBuffersHook
+from .feature_cache_hook import FeatureCacheHook
 from .gradient_conflict_hook import GradientConflictHook
 from .label_check_hook import LabelCheckHook
 from .nonfinite_hook import NonFiniteHook
@@ -14,6 +15,7 @@ from .visualization_hook import MultiTaskVisualizationHook
 
 __all__ = [
     'BroadcastBuffersHook',
+    'FeatureCacheHook',
     'GradientConflictHook',
     'LabelCheckHook',
     'MultiTaskVisualizationHook',

@@ -9,6 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from mlore_mm.models.encoded_images import EncodedImages
 from mlore_mm.registry import HOOKS
 from mlore_mm.utils.unwrap import bare_model
 from mlore_mm.visualization.routing_plot import figure_to_image, plot_matrix
@@ -66,8 +67,11 @@ def gradient_conflicts(model, data_batch: dict) -> tuple[list[str], np.ndarray, 
     """
     if getattr(model.backbone, 'task_conditioned', False):
         raise ValueError('The encoder runs once per task: there are no shared features to compare gradients at.')
+    images = {key: data_batch[key] for key in ('inputs', 'features') if key in data_batch}
     with _cut_behind_backbone(model) as feats, torch.enable_grad():
-        inputs = model.data_preprocessor(dict(inputs=data_batch['inputs']), False)['inputs']
+        inputs = model.data_preprocessor(images, False)['inputs']
+        if isinstance(inputs, EncodedImages):  # the encoder is not called
+            feats.extend(x.requires_grad_() for x in inputs.features.shared)
         losses = model.loss(inputs, [sample.to(inputs.device) for sample in data_batch['data_samples']])
         names = [name for name in model.tasks if f'loss_{name}' in losses]
         gradients = torch.stack([_gradient(losses[f'loss_{name}'], feats) for name in names])

@@ -43,7 +43,7 @@ class RoutingHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if not self.every_n_train_iters(runner, self.interval) or not is_main_process():
             return
-        layers = _measure(runner.model, data_batch['inputs'])
+        layers = _measure(runner.model, data_batch)
         step = runner.iter + 1
         runner.visualizer.add_scalars(scalars(layers), step=step)
         if self.image_interval and step % self.image_interval == 0:
@@ -55,13 +55,14 @@ class RoutingHook(Hook):
 
 
 @torch.no_grad()
-def _measure(model, inputs) -> dict[str, LayerRouting]:
+def _measure(model, data_batch: dict) -> dict[str, LayerRouting]:
     model = bare_model(model)
+    images = {key: data_batch[key] for key in ('inputs', 'features') if key in data_batch}
     training, stats = model.training, RoutingStats()
     model.eval()
     try:
         with trace_routing() as trace:
-            model(model.data_preprocessor(dict(inputs=inputs), False)['inputs'], mode='tensor')
+            model(model.data_preprocessor(images, False)['inputs'], mode='tensor')
     finally:
         model.train(training)
     stats.update(trace)

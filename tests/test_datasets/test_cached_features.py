@@ -1,0 +1,154 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from torch.testing import assert_close
+
+from mlore_mm.datasets import CachedFeaturesDataset
+from mlore_mm.datasets.cached_features import data_recipe, pack_sample, sample_keys
+from mlore_mm.registry import DATASETS
+from mlore_mm.utils.feature_store import FeatureStore, FeatureStoreError
+from mlore_mm.utils.seeding import SeededIndex, seed_all
+from tests.test_datasets.archives import LABELS, TASKS, write_archive, write_image
+
+PIPELINE = [
+    dict(type='LoadMultiTaskImage'),
+    dict(type='LoadMultiTaskLabels'),
+    dict(type='MultiTaskRandomScale', ratio_range=(0.5, 2.0)),
+    dict(type='MultiTaskRandomCrop', crop_size=(10, 12), cat_max_ratio=0.75),
+    dict(type='MultiTaskRandomFlip'),
+    dict(type='CentrePad', size=(10, 12)),
+    dict(type='MarkIgnore'),
+    dict(type='PackMultiTaskInputs'),
+]
+AUGMENTATIONS = 3
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mlore_mm')
+
+
+def config(root, tasks=('semseg', 'depth', 'normals'), pipeline=PIPELINE, **options):
+    return dict(
+        type='MultiTaskDataset',
+        data_root=str(root),
+        metainfo=dict(tasks={name: TASKS[name] for name in tasks}),
+        labels=LABELS,
+        img_suffix='.png',
+        pipeline=pipeline,
+        **options,
+    )
+
+
+def fill(root, folder):
+    """The mean colour of an image stands for its features; returns what the pipeline gave."""
+    cfg = config(root)
+    dataset = DATASETS.build(cfg)
+    store = FeatureStore.create(folder / 'train', data_recipe(dataset, cfg), sample_keys(dataset), AUGMENTATIONS)
+    seen = {}
+    for k, row in store.missing:
+        seed_all(10 * k + row)
+        seen[k, row] = dataset[SeededIndex(row, 10 * k + row)]
+    store.append({place: pack_sample(data, [features_of(data)]) for place, data in seen.items()})
+    return seen
+
+
+def features_of(data):
+    return data['inputs'].float().mean((1, 2)).half()[:, None, None]
+
+
+@pytest.fixture
+def filled(tmp_path):
+    root = write_archive(tmp_path / 'data')
+    return root, tmp_path / 'store', fill(root, tmp_path / 'store')
+
+
+def test_labels_and_features_are_of_the_same_augmentation(filled):
+    root, path, seen = filled
+    dataset = CachedFeaturesDataset(config(root), str(path))
+    drawn = set()
+    for index in range(3):
+        for seed in range(5):
+            data = dataset[SeededIndex(index, seed)]
+            wanted = seen[seed % AUGMENTATIONS, index]
+            drawn.add((seed % AUGMENTATIONS, index))
+            assert_close(data['features'][0], features_of(wanted), rtol=0, atol=0)
+            for name, target in wanted['data_samples'].gt.items():
+                assert_close(getattr(data['data_samples'].gt, name), target, rtol=0, atol=0)
+            assert data['inputs'].shape == wanted['inputs'].shape
+            assert data['data_samples'].metainfo == wanted['data_samples'].metainfo
+    assert len(drawn) == 9
+    ways = {tuple(seen[k, 0]['data_samples'].gt.depth.flatten().tolist()) for k in range(AUGMENTATIONS)}
+    assert len(ways) == AUGMENTATIONS  # the comparison would notice another augmentation
+
+
+def test_some_samples_and_tasks_of_the_store(filled):
+    root, path, seen = filled
+    dataset = CachedFeaturesDataset(config(root, tasks=('depth',), indices=[2]), str(path), augmentations=1)
+    sample = dataset[SeededIndex(0, 5)]['data_samples']
+    assert len(dataset) == 1
+    assert sample.gt.keys() == ['depth']
+    assert_close(sample.gt.depth, seen[0, 2]['data_samples'].gt.depth)
+
+
+def test_without_seeds_every_augmentation_comes(filled):
+    root, path, _ = filled
+    dataset = CachedFeaturesDataset(config(root), str(path))
+    torch.manual_seed(0)
+    assert len({tuple(dataset[0]['features'][0].flatten().tolist()) for _ in range(30)}) == AUGMENTATIONS
+
+
+def changed_file(root):
+    write_image(root / 'normals/b.png', np.zeros((12, 16, 3), np.uint8))
+    return config(root)
+
+
+def changed_task(root):
+    cfg = config(root)
+    cfg['metainfo'] = dict(tasks=dict(cfg['metainfo']['tasks'], depth=dict(type='Depth', ignore_value=-1)))
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ('change', 'named'),
+    [
+        (lambda root: config(root, pipeline=PIPELINE[:2] + PIPELINE[3:]), 'pipeline'),
+        (changed_file, 'files: normals of sample b have changed'),
+        (changed_task, 'tasks.depth.definition.ignore_value: None in the store, -1'),
+        (lambda root: config(write_archive(root, ids=('d',))), 'samples: 1 of 4 are not in the store, such as d'),
+    ],
+)
+def test_other_data_is_refused_or_passed_through(filled, change, named):
+    root, path, _ = filled
+    cfg = change(root)
+    with pytest.raises(FeatureStoreError, match=named):
+        CachedFeaturesDataset(cfg, str(path))
+    through = CachedFeaturesDataset(cfg, str(path), required=False)
+    assert 'features' not in through[0]
+    assert through.store is None
+
+
+def test_weights_and_classes_of_a_task_do_not_matter(filled):
+    root, path, _ = filled
+    cfg = config(root)
+    cfg['metainfo'] = dict(tasks=dict(cfg['metainfo']['tasks'], depth=dict(type='Depth', loss_weight=7.0)))
+    assert 'features' in CachedFeaturesDataset(cfg, str(path))[0]
+
+
+def test_more_augmentations_than_there_are(filled):
+    root, path, _ = filled
+    with pytest.raises(FeatureStoreError, match='augmentations=4, but the store .* has 3'):
+        CachedFeaturesDataset(config(root), str(path), augmentations=4)
+
+
+def test_an_unfinished_store_is_refused(filled):
+    root, path, _ = filled
+    about = path / 'train/store.json'
+    about.write_text(json.dumps(dict(json.loads(about.read_text()), augmentations=4)))
+    with open(path / 'train/index.bin', 'ab') as file:
+        file.write(bytes(24 * 3))
+    with pytest.raises(FeatureStoreError, match='3 of 12 records are missing'):
+        CachedFeaturesDataset(config(root), str(path))
