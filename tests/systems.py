@@ -229,6 +229,15 @@ SYSTEMS = {
             'mtan',
             dict(backbone=dict(type='MTAN', encoder=DILATED), decode_head=DEEPLAB, criterion=groups()),
         ),
+        System(
+            'pad_dynamic',
+            dict(
+                backbone=RESNET,
+                decode_head=dict(type='MultiTaskFCNHead', in_channels=WIDTHS, embed_dims=12, scale=2),
+                partially_dynamic=[dict(modules='decode_head.heads.*.0', num_kernels=3)],
+                criterion=groups(),
+            ),
+        ),
     )
 }
 

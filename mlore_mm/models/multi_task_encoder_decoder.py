@@ -14,6 +14,7 @@ from mlore_mm.models.encoder_facts import encoder_facts, fill_head, fill_preproc
 from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
+from mlore_mm.models.partially_dynamic import apply_rules, compact_layers
 from mlore_mm.models.size_groups import size_groups
 from mlore_mm.models.sliding_windows import slide_inference
 from mlore_mm.models.train_steps import check_step, step_one_by_one
@@ -41,6 +42,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         criterion: Config of the criterion.
         frozen_backbone: Encoder without gradients, in evaluation mode.
         frozen_stages: Freeze the stem and so many stages of the encoder, of whatever kind; 0 is the stem alone.
+        partially_dynamic: Rules that make convolutions and experts partially dynamic, each a dict with ``modules``, a
+            pattern of names, and options, see :func:`mlore_mm.models.partially_dynamic.apply_rules`.
         folded_tasks: Call a backbone that runs per task once for all tasks, where it offers that.
         gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='PCGrad')``; at work in training.
         train_cfg: ``step`` 'joint' (one backward pass for all tasks) or 'one_by_one' (one for each task, then a step
@@ -68,6 +71,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         criterion: dict | None = None,
         frozen_backbone: bool = False,
         frozen_stages: int | None = None,
+        partially_dynamic: Sequence[Mapping] = (),
         folded_tasks: bool = True,
         gradient_surgery: dict | None = None,
         train_cfg: dict | None = None,
@@ -95,6 +99,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         self.neck = MODELS.build(neck) if neck else None
         self.decode_head = MODELS.build(dict(tasks=self.tasks, **self._filled(decode_head)))
         self.decode_head.evaluated_groups = frozenset(self.test_cfg.get('groups') or ())
+        apply_rules(self, partially_dynamic)
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
         self.gradient_surgery = MODELS.build(gradient_surgery) if gradient_surgery else None
         self.train_step_mode = check_step(train_cfg or {}, self.criterion, self.gradient_surgery)
@@ -155,7 +160,9 @@ class MultiTaskEncoderDecoder(BaseModel):
     def switch_to_deploy(self, **options) -> None:
         """Fold what can be folded at inference, in place; weights saved afterwards load with ``deploy=True``."""
         self.eval()
-        self.decode_head.switch_to_deploy(**options)
+        compact_layers(self)
+        if hasattr(self.decode_head, 'switch_to_deploy'):
+            self.decode_head.switch_to_deploy(**options)
 
     def train(self, mode: bool = True):
         super().train(mode)

@@ -31,15 +31,16 @@ def fill_model(model: nn.Module, weights: Mapping[str, Tensor], source: str, opt
     model = bare_model(model)
     own = model.state_dict()
     check_values(own, weights, source)
+    unused = None
     try:
-        missing, _ = model.load_state_dict(weights, strict=False)
-        misfits = []
+        missing, unused = model.load_state_dict(weights, strict=False)
+        own, misfits = model.state_dict(), []  # anew: a layer may take the form that the checkpoint has it in
     except RuntimeError as error:  # the rest is copied by then
         misfits = _MISFIT.findall(str(error))
         if not misfits or 'While copying' in str(error):
             raise ValueError(f'The weights of {source} cannot be copied into this model. {error}') from error
         missing = [name for name in own if name not in weights]
-    _say_what_is_left(own, weights, source, [*missing, *misfits], optional)
+    _say_what_is_left(own, weights, source, [*missing, *misfits], optional, unused)
 
 
 def check_values(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:
@@ -99,10 +100,12 @@ def check_averages(checkpoint: dict, source: str) -> None:
     check_values(weights, named, f"{source} ('ema_state_dict')")
 
 
-def _say_what_is_left(own, weights, source: str, missing: list[str], optional: Iterable[str] | None) -> None:
+def _say_what_is_left(
+    own, weights, source: str, missing: list[str], optional: Iterable[str] | None, unused: list[str] | None = None
+) -> None:
     """An error where weights are missing that may not; else a line about what was not used."""
     missing = [name for name in own if name in set(missing)]
-    unused = [name for name in weights if name not in own]
+    unused = [name for name in weights if name not in own and (unused is None or name in unused)]
 
     def shown(names: list[str]) -> str:
         return _few([_with_shapes(name, own, weights) for name in names])

@@ -4,6 +4,7 @@ from .broadcast_buffers_hook import BroadcastBuffersHook
 from .feature_cache_hook import FeatureCacheHook
 from .gradient_conflict_hook import GradientConflictHook
 from .label_check_hook import LabelCheckHook
+from .mode_partition_hook import IterativeModePartitionHook, TemperatureAnnealHook
 from .nonfinite_hook import NonFiniteHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
@@ -17,6 +18,7 @@ __all__ = [
     'BroadcastBuffersHook',
     'FeatureCacheHook',
     'GradientConflictHook',
+    'IterativeModePartitionHook',
     'LabelCheckHook',
     'MultiTaskVisualizationHook',
     'NonFiniteHook',
@@ -26,4 +28,5 @@ __all__ = [
     'SafeCheckpointHook',
     'SeedHook',
     'TaskOrderHook',
+    'TemperatureAnnealHook',
 ]

@@ -18,6 +18,9 @@ from .low_rank_expert import LowRankExpert, LowRankExpertBank
 from .low_rank_mixture import LowRankMixture
 from .mixture_attention import ExpertUsage, MixtureAttention, WideAttention
 from .mlore_block import MLoREBlock
+from .pad_conv import PadConv2d
+from .pad_experts import PadExpertLinear, PadMoELinear
+from .partial_weight import PartialWeight
 from .prediction_head import PredictionHead
 from .pup_decoder import PUPDecoder
 from .pyramid_sum import PyramidSum
@@ -67,6 +70,10 @@ __all__ = [
     'MixtureAttention',
     'MultiGateRouter',
     'PUPDecoder',
+    'PadConv2d',
+    'PadExpertLinear',
+    'PadMoELinear',
+    'PartialWeight',
     'PredictionHead',
     'PyramidSum',
     'SectionDecoder',

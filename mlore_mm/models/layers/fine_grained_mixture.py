@@ -158,3 +158,4 @@ def init_experts(module: nn.Module, at_work: int) -> None:
                 nn.init.trunc_normal_(linear.weight, std=0.02)
                 linear.weight.data *= scale
                 nn.init.zeros_(linear.bias)
+                linear.settle()

@@ -52,10 +52,10 @@ class MixtureAttention(BaseModule):
 
     def plain(self, u: Tensor, routing: Routing) -> Tensor:
         """The definition: every expert on every token."""
-        queries = torch.einsum('...ld,ehd->...elh', u, self.query.weight.to(u.dtype))
+        queries = torch.einsum('...ld,ehd->...elh', u, self.query.matrices().to(u.dtype))
         attended = self._attend(queries.flatten(0, -4), u).view_as(queries)
         gates = routing.gates.to(attended.dtype)
-        return torch.einsum('...elh,edh,...le->...ld', attended, self.output.weight.to(attended.dtype), gates)
+        return torch.einsum('...elh,edh,...le->...ld', attended, self.output.matrices().to(attended.dtype), gates)
 
     def _attend(self, queries: Tensor, u: Tensor) -> Tensor:
         """Queries (N, heads, L, head) and tokens (..., L, d), N entries of which, to (N, heads, L, head)."""
@@ -113,3 +113,4 @@ def reset_experts(linear: ExpertLinear) -> None:
     linear.reset(1 / in_dims)
     if linear.bias is not None:
         nn.init.uniform_(linear.bias, -1 / math.sqrt(out_dims), 1 / math.sqrt(out_dims))
+    linear.settle()

@@ -41,12 +41,19 @@ class ExpertLinear(BaseModule):
 
     def forward(self, rows: Tensor, dispatch: TokenDispatch) -> Tensor:
         """Rows (R*k, in) sorted by expert to (R*k, out), see :class:`TokenDispatch`."""
-        out = grouped_linear(rows, self.weight.to(rows.dtype), dispatch.ends)
+        out = grouped_linear(rows, self.matrices().to(rows.dtype), dispatch.ends)
         return out if self.bias is None else out + self.bias.to(rows.dtype).index_select(0, dispatch.experts)
 
     def expert(self, index: int, x: Tensor) -> Tensor:
         """Expert ``index`` alone, (..., in) to (..., out)."""
-        return F.linear(x, self.weight[index], None if self.bias is None else self.bias[index])
+        return F.linear(x, self.matrices()[index], None if self.bias is None else self.bias[index])
+
+    def matrices(self) -> Tensor:
+        """The experts' matrices (E, out, in), which kinds that share weights have to put together first."""
+        return self.weight
+
+    def settle(self) -> None:
+        """Whoever sets the weights anew says so here, for kinds that start other weights from them."""
 
 
 class TokenMixture(BaseModule):
@@ -90,7 +97,7 @@ class TokenMixture(BaseModule):
         experts = routing.experts.flatten(0, -2)
         x, scores = u.to(dtype).flatten(0, -2), routing.scores.to(dtype).flatten(0, -2)
         dispatch = TokenDispatch.to_experts(experts, self.num_experts)
-        weights = (x.to(dtype) for x in (self.fc1.weight, self.fc1.bias, self.fc2.weight))
+        weights = (x.to(dtype) for x in (self.fc1.matrices(), self.fc1.bias, self.fc2.matrices()))
         y = dispatched_mlp(x, scores, dispatch, *weights)
         bias = routing.gates.to(dtype).flatten(0, -2) @ self.fc2.bias.to(dtype)
         return (y + bias).view_as(u)
