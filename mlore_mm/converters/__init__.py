@@ -4,6 +4,7 @@ A new system is a file with its :class:`KeyTable`, registered under the system's
 """
 
 from .densemtl import DEEP_LAB, DENSE_MTL, PAD_NET_PLUS, reorder_sources
+from .extract_task import extract_task
 from .invpt import INVPT
 from .m3vit import M3VIT
 from .mod_squad import MOD_SQUAD, ModSquadTable
@@ -32,6 +33,7 @@ __all__ = [
     'TASK_PROMPTER',
     'convert_to_ours',
     'convert_to_published',
+    'extract_task',
     'register_system',
     'reorder_sources',
 ]

@@ -171,6 +171,17 @@ class M3ViT(BaseModule):
             nn.init.trunc_normal_(embedding, std=0.02)
         super().init_weights()  # before the mixtures, whose parts have rules of their own, only where nothing is loaded
 
+    def mixtures(self) -> dict[str, 'MixtureLayer']:
+        """The routed layers by their names in routing records."""
+        return {layer.name: layer for layer in self.layers[1::2]}
+
+    def keep_task(self, task: str, experts: Mapping[str, Tensor]) -> dict:
+        """See :func:`mlore_mm.models.one_task.keep_task`."""
+        for name, layer in self.mixtures().items():
+            layer.router.keep_experts(task, experts[name])
+            layer.mixture.keep_experts(experts[name])
+        return dict(num_experts=[layer.mixture.num_experts for layer in self.mixtures().values()])
+
     def _reset_mixtures(self) -> None:
         """kaiming_uniform(a=sqrt(5)) of the stacked tensors, whose fan-in is the product of the last two axes."""
         for layer in self.layers[1::2]:

@@ -133,6 +133,28 @@ class ModSquadViT(BaseModule):
         first = (self.cls_token + self.pos_embed[:, :1]).to(x.dtype)
         return torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1), grid
 
+    def mixtures(self) -> dict[str, 'Routed']:
+        """The routed parts by their names in routing records."""
+        return {
+            part.name: part for layer in self.layers for part in (layer.attn, layer.mlp) if isinstance(part, Routed)
+        }
+
+    def expert_use(self, task: str) -> dict[str, Tensor]:
+        """How often the task chose each expert (E,) in training, by mixture."""
+        return {name: part.usage.count[self.tasks.index(task)] for name, part in self.mixtures().items()}
+
+    def keep_task(self, task: str, experts: Mapping[str, Tensor]) -> dict:
+        """See :func:`mlore_mm.models.one_task.keep_task`."""
+        sizes = dict(attn_experts=[], num_experts=[])
+        for name, part in self.mixtures().items():
+            part.router.keep_experts(task, experts[name])
+            part.mixture.keep_experts(experts[name])
+            part.usage.keep_experts(self.tasks.index(task), experts[name])
+            sizes['attn_experts' if isinstance(part.mixture, MixtureAttention) else 'num_experts'].append(
+                part.mixture.num_experts
+            )
+        return sizes
+
     def init_weights(self) -> None:
         """As published, unless ``init_cfg`` loads weights."""
         self._reset()

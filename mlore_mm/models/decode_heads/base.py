@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mlore_mm.models.features import Features
+from mlore_mm.models.layers.task_modules import drop_names
 from mlore_mm.tasks import TaskSet, check_task_names
 
 
@@ -79,6 +80,15 @@ class MultiTaskHead(BaseModule):
             return list(self.tasks.names)  # plain, since the compiler of PyTorch 2.6 cannot iterate over a TaskSet
         wanted = check_task_names(tasks, self.tasks.names)
         return [name for name in self.tasks.names if name in wanted]
+
+    def keep_task(self, task: str) -> dict:
+        """Let go, in place, of what serves other tasks, and return the options of the constructor that change with it.
+
+        Modules and parameters that are stored under the names of other tasks go. A head with more to cut extends this.
+        """
+        drop_names(self, [name for name in self.tasks.names if name != task])
+        self.tasks = self.tasks.subset([task])
+        return {}
 
     def select(self, feats: Features | Sequence[Tensor], task: str | None = None) -> list[Tensor]:
         """The used levels, with a check that the backbone gives what was configured.

@@ -107,6 +107,12 @@ class FGMoEHead(MultiTaskHead):
             {name: nn.Conv2d(embed_dims, task.out_channels, 1) for name, task in self.tasks.items()}
         )
 
+    def keep_task(self, task: str) -> dict:
+        """See :meth:`MultiTaskHead.keep_task`."""
+        if self.shared is not None:
+            self.shared.keep_task(task)
+        return super().keep_task(task)
+
     def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
         """Levels (B, C_l, h_l, w_l) to logits (B, C_t, H, W), H being ``2**upsamples`` times the reference level's."""
         tasks = self.active_tasks(tasks)

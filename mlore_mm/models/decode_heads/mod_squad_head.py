@@ -57,6 +57,15 @@ class ModSquadHead(MultiTaskHead):
             nn.init.trunc_normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
 
+    def keep_task(self, task: str) -> dict:
+        """See :meth:`MultiTaskHead.keep_task`."""
+        if task in self.image_norms:
+            self.norm = None
+        else:
+            self.image_norm = None
+        super().keep_task(task)
+        return dict(image_tasks=list(self.image_norms))
+
     def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
         """A level (B, d, h, w), shared or per task, to logits (B, C_t, H, W) per task, at full size."""
         feats = Features.wrap(feats)

@@ -69,6 +69,12 @@ class PUPHead(MultiTaskHead):
         """The named ones; all where task attention is at work."""
         return list(self.tasks.names) if self._groups() else self.active_tasks(tasks)
 
+    def keep_task(self, task: str) -> dict:
+        """See :meth:`MultiTaskHead.keep_task`; there is nobody left to attend to."""
+        self.attention.clear()
+        super().keep_task(task)
+        return dict(tam_levels=())
+
     def forward(self, feats: Features, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
         """A map (B, C, h, w), shared or per task, to logits (B, C_t, 16h, 16w)."""
         active, needed = self.active_tasks(tasks), self.required_tasks(tasks)

@@ -113,6 +113,11 @@ class GlobalMixture(BaseModule):
         self.experts = TokenMixture(embed_dims, hidden_dims, num_experts, min(top_k, num_experts))
         nn.init.normal_(self.embedding, std=0.02)
 
+    def keep_task(self, task: str) -> None:
+        """The embedding of one task alone, in place."""
+        index = self.tasks.index(task)
+        self.embedding, self.tasks = nn.Parameter(self.embedding.detach()[index : index + 1]), [task]
+
     def forward(self, x: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
         v = self.norm(x)
         outputs = torch.stack([self.experts.expert(e, v) for e in range(self.experts.num_experts)], dim=-2)

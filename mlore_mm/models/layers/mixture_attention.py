@@ -57,6 +57,11 @@ class MixtureAttention(BaseModule):
         gates = routing.gates.to(attended.dtype)
         return torch.einsum('...elh,edh,...le->...ld', attended, self.output.matrices().to(attended.dtype), gates)
 
+    def keep_experts(self, ids: Tensor) -> None:
+        """See :meth:`ExpertLinear.keep_experts`."""
+        self.query.keep_experts(ids)
+        self.output.keep_experts(ids)
+
     def _attend(self, queries: Tensor, u: Tensor) -> Tensor:
         """Queries (N, heads, L, head) and tokens (..., L, d), N entries of which, to (N, heads, L, head)."""
         keys, values = self.key_value(u).flatten(0, -3)[:, None].chunk(2, dim=-1)
@@ -105,6 +110,10 @@ class ExpertUsage(nn.Module):
             # Not bincount, which asks the device for the number of experts.
             counts = self.count.new_zeros(self.count.shape[1]).scatter_add(0, ids, self.count.new_ones(len(ids)))
             self.count[task] = self.decay * self.count[task] + (1 - self.decay) * counts
+
+    def keep_experts(self, task: int, ids: Tensor) -> None:
+        """The row of one task, and the columns of these experts."""
+        self.count = self.count[task : task + 1].index_select(1, ids)
 
 
 def reset_experts(linear: ExpertLinear) -> None:

@@ -4,7 +4,7 @@ Maps of several tasks travel as one tensor (T, B, C, H, W). Weights stay separat
 checkpoints, subsets and extraction of single tasks are plain, and are stacked only for the time of a call.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,3 +45,12 @@ class TaskConv1x1(TaskModules):
             return out.unflatten(1, (len(tasks), -1)).unflatten(3, x.shape[3:]).transpose(0, 1).contiguous()
         out = weight[:, None] @ x.flatten(3) + bias[:, None, :, None]
         return out.unflatten(3, x.shape[3:])
+
+
+def drop_names(module: nn.Module, names: Iterable[str]) -> None:
+    """Let go of everything below ``module`` that is stored under one of the tasks' names, in place."""
+    for part in list(module.modules()):
+        if isinstance(part, nn.ModuleDict | nn.ParameterDict):
+            for name in names:
+                if name in part:
+                    del part[name]

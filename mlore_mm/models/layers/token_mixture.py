@@ -44,6 +44,12 @@ class ExpertLinear(BaseModule):
         out = grouped_linear(rows, self.matrices().to(rows.dtype), dispatch.ends)
         return out if self.bias is None else out + self.bias.to(rows.dtype).index_select(0, dispatch.experts)
 
+    def keep_experts(self, ids: Tensor) -> None:
+        """Go on with these experts only, in place; their numbers are then those of ``ids``."""
+        self.weight = nn.Parameter(self.weight.detach().index_select(0, ids))
+        if self.bias is not None:
+            self.bias = nn.Parameter(self.bias.detach().index_select(0, ids))
+
     def expert(self, index: int, x: Tensor) -> Tensor:
         """Expert ``index`` alone, (..., in) to (..., out)."""
         return F.linear(x, self.matrices()[index], None if self.bias is None else self.bias[index])
@@ -105,6 +111,11 @@ class TokenMixture(BaseModule):
     def plain(self, u: Tensor, routing: Routing) -> Tensor:
         """The definition: every expert on every token."""
         return sum(routing.gates[..., e : e + 1].to(u.dtype) * self.expert(e, u) for e in range(self.num_experts))
+
+    def keep_experts(self, ids: Tensor) -> None:
+        """See :meth:`ExpertLinear.keep_experts`."""
+        self.fc1.keep_experts(ids)
+        self.fc2.keep_experts(ids)
 
     def expert(self, index: int, u: Tensor) -> Tensor:
         """One expert alone, (..., d) to (..., d)."""

@@ -36,6 +36,13 @@ class MultiGateRouter(BaseModule):
             noise = None if self.noise_weight is None else _product(r, self.noise_weight, tasks)
             return self.gate(_product(r, self.weight, tasks), noise)
 
+    def keep_experts(self, task: str, ids: Tensor) -> None:
+        """The router of one task alone, which chooses among these experts, in place."""
+        for weights in (self.weight, *([] if self.noise_weight is None else [self.noise_weight])):
+            kept = weights[task].detach().index_select(1, ids)
+            weights.clear()
+            weights[task] = nn.Parameter(kept)
+
     def reset(self, bound: float | None) -> None:
         """Matrices uniform in +-bound; normal with deviation 0.02 for None."""
         for weight in (*self.weight.values(), *(self.noise_weight or {}).values()):
@@ -71,6 +78,12 @@ class ConditionedRouter(BaseModule):
     def _logits(self, r: Tensor, features: Tensor, weight: Tensor) -> Tensor:
         token, task = weight.split([self.embed_dims, len(weight) - self.embed_dims])
         return r @ token + (features @ task)[:, None, None]
+
+    def keep_experts(self, task: str, ids: Tensor) -> None:
+        """See :meth:`MultiGateRouter.keep_experts`; this router is told the task as before."""
+        self.weight = nn.Parameter(self.weight.detach().index_select(1, ids))
+        if self.noise_weight is not None:
+            self.noise_weight = nn.Parameter(self.noise_weight.detach().index_select(1, ids))
 
     def reset(self, bound: float | None) -> None:
         """See :meth:`MultiGateRouter.reset`."""
