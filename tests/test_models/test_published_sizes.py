@@ -18,7 +18,7 @@ PUBLISHED = {
 def build(name: str, semseg: int | None = None):
     config = Config.fromfile(REPO / 'configs' / 'mlore' / f'{name}.py')
     if semseg:
-        config.tasks.semseg.out_channels = semseg
+        config.tasks.semseg.update(out_channels=semseg, classes=(), palette=())
     with torch.device('meta'):
         return MODELS.build(bind_tasks(config).model)
 

@@ -126,7 +126,8 @@ def train_step(model, system, first: int, count: int):
     images, samples = batch(module, system.size, 4)
     losses = model(images[first : first + count].double(), samples[first : first + count], mode='loss')
     sum(losses.values()).backward()
-    return {name: x.item() for name, x in losses.items()}, {name: p.grad for name, p in module.named_parameters()}
+    trained = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+    return {name: x.item() for name, x in losses.items()}, trained
 
 
 def in_a_process(names: list[str]):
