@@ -20,6 +20,7 @@ APPENDED = {  # script: options that make it short
     'eval_boundary.py': '--allow-missing',  # a few photos are predicted
     'benchmark.py': '--images 8 --random',  # there are few rooms
     'train.py': f'--cfg-options {TRAINING}',
+    'compare.py': '--options budget.iterations=2 seeds=[0] tasks=[depth]',
     'dist_train.sh': f'--cfg-options {TRAINING}',
 }
 PLACEHOLDERS = dict(CONFIG=CONFIG, CHECKPOINT='work_dirs/quickstart/iter_500.pth', GPUS='2', DIR='work_dirs/some')

@@ -16,6 +16,7 @@ SHARED = {
     '__main__': 'test_main.py',
     'apis/analysis/benchmark': 'test_tools/test_get_flops.py',
     'apis/analysis/browse': 'test_tools/test_data_tools.py',
+    'apis/comparison/': 'test_apis/test_comparison.py',
     'apis/analysis/eval_boundary': 'test_tools/test_eval_boundary.py',
     'apis/analysis/flops': 'test_tools/test_get_flops.py',
     'apis/analysis/model_parts': 'test_tools/test_get_flops.py',

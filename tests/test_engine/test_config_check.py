@@ -14,7 +14,7 @@ from mlore_mm.tasks import bind_tasks
 from tests.shared import REPO
 from tests.test_engine.test_runner import load
 
-CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
+CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if not {'_base_', 'plans'} & set(path.parts))
 CONFIG = str(REPO / 'configs/mlore/mlore_tiny_synthrooms_nyud.py')
 
 # Setting to the name that is meant, or what the message says.

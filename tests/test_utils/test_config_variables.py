@@ -8,7 +8,7 @@ from mlore_mm.utils.config_text import config_text
 from mlore_mm.utils.config_variables import referenced_variables, resolve_variables
 from tests.shared import REPO
 
-CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if '_base_' not in path.parts)
+CONFIGS = sorted(path for path in (REPO / 'configs').rglob('*.py') if not {'_base_', 'plans'} & set(path.parts))
 
 
 def resolved(**content) -> dict:

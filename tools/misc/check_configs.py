@@ -1,4 +1,4 @@
-"""Check that every config can be read, that its tasks bind, and that its model can be built.
+"""Check that every config can be read, that its tasks bind, and that its model can be built; and every plan.
 
 Example:
     python tools/misc/check_configs.py configs
@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from mlore_mm.apis.comparison.plan import read_plan
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
 
@@ -18,6 +19,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch.overrides import TorchFunctionMode
+
+PLANS = 'plans'  # folder of what is no config, but names some
 
 
 class EmptyOnMeta(TorchFunctionMode):
@@ -57,6 +60,9 @@ def config_files(paths: list[str]) -> list[Path]:
 
 def check(path: Path) -> str:
     """Read, bind and build; what the model consists of, in words."""
+    if path.parent.name == PLANS:
+        plan = read_plan(path)
+        return f'a plan of {len(plan.runs)} runs of {plan.budget}, tasks {" ".join(plan.tasks)}'
     cfg = Config.fromfile(path)
     init_default_scope(cfg.get('default_scope', 'mlore_mm'))
     bind_tasks(cfg)

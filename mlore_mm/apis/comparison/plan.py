@@ -1,0 +1,236 @@
+"""A plan names what is compared; here it becomes a list of runs, each with its whole config."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mlore_mm.apis.training.config import load_config
+from mlore_mm.apis.training.overrides import apply_overrides
+from mlore_mm.engine.config_check import check_overrides
+from mlore_mm.tasks import check_task_names
+from mlore_mm.utils.accepted_keys import closest
+from mlore_mm.utils.config_variables import resolve_variables
+
+SINGLE = 'single task'
+AS_CONFIGURED = 'as configured'
+_KEYS = ('name', 'systems', 'single_task', 'encoders', 'data', 'budget', 'seeds', 'tasks', 'cfg_options')
+KEY = ('data', 'encoder', 'budget', 'system', 'task', 'seed')  # fields that tell runs apart
+_SYSTEM_KEYS = ('config', 'cfg_options', 'encoders')
+_SAVES = 5  # checkpoints that a run writes at even distances, from which it goes on
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Args:
+        encoder: Its name in the plan.
+        system: Likewise; :data:`SINGLE` for a model of one task.
+        task: Of a single-task model, else None.
+        seed: Of all random numbers.
+        budget: In words, such as '300 iterations'; runs are compared with those of the same budget.
+        data: What it is trained on, in words.
+        cfg: The config, without its length where the budget is in seconds.
+        seconds: The budget, where it is one of time.
+    """
+
+    encoder: str
+    system: str
+    task: str | None
+    seed: int
+    budget: str
+    data: str
+    cfg: Config = field(repr=False, compare=False)
+    seconds: float | None = None
+
+    @property
+    def key(self) -> tuple:
+        """What tells it from the others of a comparison."""
+        return tuple(getattr(self, name) for name in KEY)
+
+    @property
+    def digest(self) -> str:
+        """Of everything that the config says, and of the budget."""
+        return _digest(dict(cfg=self.cfg.to_dict(), budget=self.budget))
+
+    @property
+    def recipe(self) -> str:
+        """The digest without the seed: runs of one recipe take equally long."""
+        cfg = self.cfg.to_dict()
+        cfg.pop('randomness', None)
+        return _digest(dict(cfg=cfg, budget=self.budget))
+
+    @property
+    def title(self) -> str:
+        return ', '.join(x for x in (self.encoder, self.system, self.task, f'seed {self.seed}') if x)
+
+    def folder(self, work_dir: str | Path) -> Path:
+        """Where it lies; a run of another config has another folder."""
+        words = (self.encoder, self.system, self.task or '', f'seed{self.seed}')
+        return Path(work_dir) / 'runs' / f'{"_".join(_file_name(x) for x in words if x)}_{self.digest[:8]}'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared; the runs are in the order of their seeds, so that one of everything is done first."""
+
+    name: str
+    data: str
+    budget: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]
+
+
+def read_plan(path: str | Path, options: Mapping | None = None) -> Plan:
+    """Read a plan, a Python config with
+
+    - ``systems``: by name ``dict(config=..., cfg_options={...}, encoders=[...])``; a path or the options alone do, too;
+    - ``single_task``: the same of the models of one task, trained for every task; None leaves ``delta_m`` out;
+    - ``encoders``: by name ``dict(cfg_options={...})``; by default that of each config;
+    - ``data``: ``dict(name=..., cfg_options={...})``;
+    - ``budget``: ``dict(iterations=N)``, or ``dict(seconds=S)`` for as many iterations as fit into that time;
+    - ``seeds``; ``tasks``, names; ``cfg_options`` of all runs; ``name``, a title.
+
+    Options come in the order data, all, encoder, system, the later ones over the earlier. Paths of configs are relative
+    to the current folder, that of the plan, or one above it.
+
+    Args:
+        path: The plan.
+        options: Overrides of the plan by dotted key, as in ``{'budget.iterations': 10}``.
+
+    Raises:
+        ValueError: No such file, a name that a plan does not have, or a config that is not there or does not take the
+            options.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f'There is no plan {path}. Plans are in configs/comparison/plans.')
+    raw = Config.fromfile(path)
+    apply_overrides(raw, dict(options or {}))
+    raw = raw.to_dict()
+    _check_keys(raw, _KEYS, f'The plan {path}')
+    if not raw.get('systems'):
+        raise ValueError(f'The plan {path} names no `systems`, as in systems=dict(mlore=dict(config=...)).')
+    seeds = tuple(raw.get('seeds') or (0,))
+    if len(set(seeds)) != len(seeds):
+        raise ValueError(f'The plan {path} has a seed twice: {list(seeds)}.')
+    systems = {name: _system(x, f'systems.{name}', path) for name, x in raw['systems'].items()}
+    if SINGLE in systems:
+        raise ValueError(f"The plan {path} has a system '{SINGLE}', which is the name of the models of `single_task`.")
+    single = _system(raw['single_task'], 'single_task', path) if raw.get('single_task') else None
+    encoders = raw.get('encoders') or {AS_CONFIGURED: {}}
+    for name, encoder in encoders.items():
+        _check_keys(encoder, ('cfg_options',), f'encoders.{name} of the plan {path}')
+    data = raw.get('data') or {}
+    _check_keys(data, ('name', 'cfg_options'), f'`data` of the plan {path}')
+    budget, iterations, seconds = _budget(raw.get('budget'), path)
+    shared = [data.get('cfg_options') or {}, raw.get('cfg_options') or {}]
+
+    def build(system: dict, encoder: str, names: list[str] | None) -> Config:
+        layers = [*shared, encoders[encoder].get('cfg_options') or {}, system['cfg_options']]
+        return _config(system['config'], layers, names, iterations)
+
+    first = build(next(iter(systems.values())), next(iter(encoders)), None)
+    known = list(first.get('task_names') or first.get('tasks') or {})
+    tasks = tuple(check_task_names(raw.get('tasks') or known, known))
+    words = dict(budget=budget, data=data.get('name') or _data_name(first), seconds=seconds)
+    runs = []
+    for encoder in encoders:
+        entries = [(SINGLE, task, single, [task]) for task in tasks] if single else []
+        entries += [(name, None, system, list(tasks)) for name, system in systems.items()]
+        for name, task, system, names in entries:
+            if encoder in (system['encoders'] or encoders):
+                cfg = build(system, encoder, names)
+                runs += [Run(encoder, name, task, seed, cfg=_seeded(cfg, seed), **words) for seed in seeds]
+    runs.sort(key=lambda run: seeds.index(run.seed))
+    return Plan(raw.get('name') or Path(path).stem, words['data'], budget, tasks, seeds, tuple(runs))
+
+
+def set_iterations(cfg: Config, iterations: int) -> None:
+    """The length of a training, with a validation at its end and checkpoints on the way."""
+    if 'max_iters' in cfg:  # what '$max_iters' stands for in the schedule
+        cfg.max_iters = iterations
+    cfg.train_cfg.update(max_iters=iterations, val_interval=iterations)
+    cfg.default_hooks.checkpoint.update(interval=-(-iterations // _SAVES))
+
+
+def _config(path: Path, layers: list[dict], task_names: list[str] | None, iterations: int | None) -> Config:
+    cfg = load_config(str(path))
+    for options in filter(None, layers):
+        check_overrides(cfg, options)
+        apply_overrides(cfg, options)
+    if 'Iter' not in str((cfg.get('train_cfg') or {}).get('type')):
+        raise ValueError(
+            f"{path} is not trained by iterations: a comparison needs train_cfg.type='IterBasedTrainLoop'."
+        )
+    if task_names:
+        cfg.task_names = list(task_names)
+    hooks = cfg.setdefault('default_hooks', {})
+    checkpoint = hooks.setdefault('checkpoint', dict(type='SafeCheckpointHook'))
+    checkpoint.update(by_epoch=False, max_keep_ckpts=1, save_best=None)
+    if cfg.get('visualizer'):
+        cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
+    if iterations is not None:
+        set_iterations(cfg, iterations)
+    return cfg
+
+
+def _seeded(cfg: Config, seed: int) -> Config:
+    cfg = Config(cfg.to_dict(), filename=cfg.filename)
+    cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
+    cfg.pop('work_dir', None)
+    return cfg
+
+
+def _system(entry, where: str, plan: str | Path) -> dict:
+    entry = dict(config=entry) if isinstance(entry, str) else dict(entry)
+    _check_keys(entry, _SYSTEM_KEYS, f'{where} of the plan {plan}')
+    if not entry.get('config'):
+        raise ValueError(f'{where} of the plan {plan} names no `config`.')
+    given = Path(entry['config'])
+    found = next((x for x in (given, *(y / given for y in Path(plan).resolve().parents)) if x.is_file()), None)
+    if found is None:
+        raise ValueError(
+            f'{where} of the plan {plan} names {given}, which is no file here, beside the plan, or in a folder above '
+            'the plan.'
+        )
+    return dict(config=found, cfg_options=entry.get('cfg_options') or {}, encoders=entry.get('encoders'))
+
+
+def _budget(entry: Mapping | None, path: str | Path) -> tuple[str, int | None, float | None]:
+    """In words, iterations, seconds."""
+    entry = {key: value for key, value in (entry or {}).items() if value is not None}
+    _check_keys(entry, ('iterations', 'seconds'), f'`budget` of the plan {path}')
+    if len(entry) != 1 or not all(isinstance(x, (int, float)) and x > 0 for x in entry.values()):
+        raise ValueError(f'The plan {path} needs budget=dict(iterations=N) or dict(seconds=S), but has {entry}.')
+    iterations, seconds = entry.get('iterations'), entry.get('seconds')
+    if iterations is not None:
+        return f'{int(iterations)} iterations', int(iterations), None
+    return f'{seconds:g} s', None, float(seconds)
+
+
+def _check_keys(entry: Mapping, known: tuple[str, ...], where: str) -> None:
+    for key in entry:
+        if key not in known and not key.startswith('_'):
+            meant = closest(key, known, 0.6)
+            hint = f' Did you mean {meant!r}?' if meant else ''
+            raise ValueError(f'{where} has {key!r}, but takes {", ".join(known)} only.{hint}')
+
+
+def _data_name(cfg: Config) -> str:
+    """The folder of the data, as a name for tables."""
+    cfg = Config(cfg.to_dict())
+    resolve_variables(cfg)
+    return Path(str(cfg.get('data_root') or cfg.train_dataloader.dataset.get('data_root') or 'data')).name
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _file_name(text: str) -> str:
+    return ''.join(x if x.isalnum() or x in '-.+' else '-' for x in text)
