@@ -84,6 +84,7 @@ SHARED = {
     'models/distributed': 'test_models/test_train_steps.py',
     'engine/config_check/': 'test_engine/test_config_check.py',
     'engine/hooks/feature_cache_hook': 'test_engine/test_feature_cache.py',
+    'engine/hooks/run_clock_hook': 'test_apis/test_comparison.py',
     # declarations
     'tasks/order': 'test_models/test_decode_heads/test_cross_task_heads.py',
     'models/output': 'test_models/test_losses/test_criterion.py',

@@ -54,21 +54,22 @@ def call(arguments: list[str], log: Path, kill: str = '') -> int:
 def work(arguments: list[str], log: str, kill: str) -> None:
     from mmengine.runner import Runner
 
-    from mlore_mm.apis.comparison import clock, worker
+    from mlore_mm.apis.comparison import worker
+    from mlore_mm.engine.hooks.run_clock_hook import RunClockHook
 
     with open(log, 'ab') as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     Runner._log_env = lambda *args: None  # asks compilers for their versions, which takes seconds
     if kill and kill in arguments[0]:
-        after = clock.RunClock.after_train_iter
+        after = RunClockHook.after_train_iter
 
         def die(self, runner, *args, **kwargs):
             if runner.iter == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
             after(self, runner, *args, **kwargs)
 
-        clock.RunClock.after_train_iter = die
+        RunClockHook.after_train_iter = die
     sys.exit(worker.main(arguments))
 
 

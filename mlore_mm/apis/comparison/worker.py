@@ -21,7 +21,6 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 
 from mlore_mm.apis.analysis.baselines import find_evaluation
-from mlore_mm.apis.comparison.clock import read_clock
 from mlore_mm.apis.comparison.costs import model_costs
 from mlore_mm.apis.comparison.plan import set_iterations
 from mlore_mm.apis.inference.photo_pipeline import image_size
@@ -29,7 +28,8 @@ from mlore_mm.apis.training.config import load_config
 from mlore_mm.apis.training.test import run_test
 from mlore_mm.apis.training.train import train_model
 from mlore_mm.engine.checkpoints.files import newest_whole_checkpoint
-from mlore_mm.registry import DATASETS, HOOKS, RUNNERS
+from mlore_mm.engine.hooks.run_clock_hook import read_clock
+from mlore_mm.registry import DATASETS, RUNNERS
 from mlore_mm.tasks import bind_tasks
 from mlore_mm.tasks.bind import leaf_datasets
 from mlore_mm.utils.threads import describe_threads
@@ -40,7 +40,6 @@ from mlore_mm.version import __version__
 PROBE_ITERATIONS, PROBE_IMAGES = 10, 4
 
 
-@HOOKS.register_module()
 class ValidationClock(Hook):
     """Seconds of validation: ``gaps`` between batches, and ``rest``, from the last batch to the metrics."""
 
@@ -57,7 +56,6 @@ class ValidationClock(Hook):
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         self.rest = time.monotonic() - self.last
-        runner.message_hub.update_info('validation_clock', (self.gaps, self.rest))
 
 
 def train_and_measure(folder: Path) -> dict:
@@ -66,7 +64,7 @@ def train_and_measure(folder: Path) -> dict:
     iterations = cfg.train_cfg.max_iters
     clock = str(folder / 'clock.json')
     training = copy.deepcopy(cfg)
-    training.custom_hooks = [*(training.get('custom_hooks') or []), dict(type='RunClock', file=clock)]
+    training.custom_hooks = [*(training.get('custom_hooks') or []), dict(type='RunClockHook', file=clock)]
     model = train_model(training, resume='auto')
     scores = _scores(cfg, folder, iterations)
     times = read_clock(clock)
@@ -124,12 +122,11 @@ def probe(folder: Path) -> dict:
     for dataset in leaf_datasets(cfg.val_dataloader):
         dataset['indices'] = PROBE_IMAGES
     clock = str(place / 'clock.json')
-    cfg.custom_hooks = [
-        *(cfg.get('custom_hooks') or []), dict(type='RunClock', file=clock), dict(type='ValidationClock')
-    ]  # fmt: skip
-    runner = RUNNERS.build(cfg)
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='RunClockHook', file=clock)]
+    runner, validation = RUNNERS.build(cfg), ValidationClock()
+    runner.register_hook(validation)
     runner.train()
-    times, (gaps, rest) = read_clock(clock), runner.message_hub.get_info('validation_clock')
+    times, gaps, rest = read_clock(clock), validation.gaps, validation.rest
     shutil.rmtree(place, ignore_errors=True)
     measured = sum(times['recent']) + sum(gaps) + rest
     batch = max(cfg.val_dataloader.get('batch_size', 1), 1)

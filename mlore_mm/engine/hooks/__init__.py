@@ -9,6 +9,7 @@ from .nonfinite_hook import NonFiniteHook
 from .preemption_hook import PreemptionHook
 from .progress_hook import ProgressHook
 from .routing_hook import RoutingHook
+from .run_clock_hook import RunClockHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .seed_hook import SeedHook
 from .task_order_hook import TaskOrderHook
@@ -25,6 +26,7 @@ __all__ = [
     'PreemptionHook',
     'ProgressHook',
     'RoutingHook',
+    'RunClockHook',
     'SafeCheckpointHook',
     'SeedHook',
     'TaskOrderHook',

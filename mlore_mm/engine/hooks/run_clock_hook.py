@@ -17,7 +17,7 @@ _EVERY = 20
 
 
 @HOOKS.register_module()
-class RunClock(Hook):
+class RunClockHook(Hook):
     """Keeps seconds of training, without validations, and the peak of memory in a file; a resumed training goes on.
 
     Iterations that are computed again after a kill count once, at the mean of those before.
@@ -59,7 +59,7 @@ class RunClock(Hook):
 
 
 def read_clock(file: str | Path) -> dict:
-    """What :class:`RunClock` wrote; empty where there is nothing whole."""
+    """What :class:`RunClockHook` wrote; empty where there is nothing whole."""
     with suppress(OSError, ValueError):
         content = json.loads(Path(file).read_text())
         return content if isinstance(content, dict) else {}
