@@ -1,5 +1,6 @@
 """A plan names what is compared; here it becomes a list of runs, each with its whole config."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -10,8 +11,8 @@ from mmengine.config import Config
 
 from mlore_mm.apis.training.config import load_config
 from mlore_mm.apis.training.overrides import apply_overrides
-from mlore_mm.engine.config_check import check_overrides
-from mlore_mm.tasks import check_task_names
+from mlore_mm.engine.config_check import check_config, check_overrides
+from mlore_mm.tasks import bind_tasks, check_task_names
 from mlore_mm.utils.accepted_keys import closest
 from mlore_mm.utils.config_variables import resolve_variables
 
@@ -176,6 +177,7 @@ def _config(path: Path, layers: list[dict], task_names: list[str] | None, iterat
         cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
     if iterations is not None:
         set_iterations(cfg, iterations)
+    check_config(bind_tasks(copy.deepcopy(cfg)))  # now, and not in the middle of the night
     return cfg
 
 
