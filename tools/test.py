@@ -26,6 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--show-dir', metavar='DIR', help='write a panel per image here')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that a window stays open')
     parser.add_argument('--tta', action='store_true', help='average over flips and scales')
+    parser.add_argument('--compile', action='store_true', help='torch.compile; the first images take minutes')
     parser.add_argument('--dtype', choices=DTYPES, help='what the network computes in (default: fp32)')
     return parser.parse_args(argv)
 
@@ -45,6 +46,7 @@ def main() -> None:
             tta=args.tta,
             tasks=args.tasks,
             dtype=args.dtype,
+            compile=args.compile,
         )
     for what, folder in (('Logs are', cfg.work_dir), ('Predictions are', args.out), ('Panels are', args.show_dir)):
         if folder and is_main_process():

@@ -26,6 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='go on from this checkpoint, or from the latest one of the work folder',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--compile', action='store_true', help='torch.compile; the first steps take minutes')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the rate with the total batch size')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     parser.add_argument(
@@ -44,7 +45,8 @@ def main() -> None:
     set_local_rank(args.local_rank)
     with user_errors():
         cfg = load_config(args.config, cfg_options=args.cfg_options, work_dir=args.work_dir, launcher=args.launcher)
-        options = dict(amp=args.amp, auto_scale_lr=args.auto_scale_lr, validate=not args.no_validate, tasks=args.tasks)
+        options = dict(amp=args.amp, auto_scale_lr=args.auto_scale_lr, validate=not args.no_validate)
+        options.update(tasks=args.tasks, compile=args.compile)
         if args.fast_dev_run:
             fast_dev_run(cfg, **options)
         else:

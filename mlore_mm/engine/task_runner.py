@@ -27,9 +27,12 @@ from mlore_mm.engine.hooks.seed_hook import SeedHook
 from mlore_mm.engine.hooks.task_order_hook import TaskOrderHook
 from mlore_mm.engine.loader_workers import start_worker
 from mlore_mm.engine.log_file import PatientFileHandler, ShortConsole
+from mlore_mm.models.compiling import compile_network
+from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
+from mlore_mm.utils.unwrap import bare_model
 from mlore_mm.utils.whole_files import check_writable
 
 
@@ -134,6 +137,13 @@ class TaskRunnerMixin:
                 f'{self.work_dir} holds checkpoints of an earlier training, such as {older[0].name}. This one starts '
                 f'anew and writes over those of the same names; --resume goes on, --work-dir gives another folder.'
             )
+
+    def _maybe_compile(self, target: str) -> None:
+        """By ``compile`` of the config: the network, as one graph; models of others as mmengine does."""
+        if isinstance(bare_model(self.model), MultiTaskEncoderDecoder):
+            compile_network(self.model, self.cfg.get('compile') or False)
+        else:
+            super()._maybe_compile(target)
 
     # ---- parts -------------------------------------------------------------------------------------------------
     def build_optim_wrapper(self, *args, **options):

@@ -1,6 +1,7 @@
 """Networks and their losses."""
 
 from .backbones import *  # noqa: F403
+from .compiling import compile_network
 from .data_preprocessor import MultiTaskDataPreprocessor
 from .decode_heads import *  # noqa: F403
 from .distributed import MultiTaskDistributedDataParallel
@@ -15,4 +16,5 @@ __all__ = [
     'MultiTaskEncoderDecoder',
     'MultiTaskOutput',
     'MultiTaskTTAModel',
+    'compile_network',
 ]

@@ -139,9 +139,16 @@ class MultiTaskEncoderDecoder(BaseModel):
         return self._decode(inputs, tasks)[1]
 
     def _decode(self, inputs: Tensor, tasks: Sequence[str] | None) -> tuple[Features, MultiTaskOutput]:
-        names = self._names(tasks, self.tasks)
-        feats = self.extract_feat(inputs, self.decode_head.required_tasks(names))
-        return feats, self.decode_head(feats, names)
+        return self.network(self, inputs, self._names(tasks, self.tasks))
+
+    @staticmethod
+    def network(model: 'MultiTaskEncoderDecoder', inputs: Tensor, names: list[str]) -> tuple[Features, MultiTaskOutput]:
+        """Features and the head's output for the named tasks, in the model's order; what ``compile_network`` compiles.
+
+        The model is an argument, so that a copy of a compiled model computes with its own weights.
+        """
+        feats = model.extract_feat(inputs, model.decode_head.required_tasks(names))
+        return feats, model.decode_head(feats, names)
 
     def encode_decode(
         self, inputs: Tensor, tasks: Sequence[str] | None = None, groups: Sequence[str] = ()

@@ -19,6 +19,7 @@ from mlore_mm.apis.analysis.benchmark import images_per_second, loader_batches, 
 from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.models.backbones import PlainViT
+from mlore_mm.models.compiling import compile_network
 from mlore_mm.utils.half_precision import DTYPES
 
 import torch
@@ -36,6 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--dtype', choices=DTYPES, default='fp32', help='what the network computes in')
     parser.add_argument('--amp', action='store_const', const='bf16', dest='dtype', help='--dtype bf16')
+    parser.add_argument('--compile', action='store_true', help='torch.compile the network')
     form = parser.add_mutually_exclusive_group()
     form.add_argument('--deploy', action='store_true', help='fold the decoder first')
     form.add_argument('--literal', action='store_true', help='the decoder expert by expert, the baseline of speed')
@@ -48,6 +50,8 @@ def build(args: argparse.Namespace, cfg) -> torch.nn.Module:
     model = init_model(cfg, None if args.checkpoint == 'none' else args.checkpoint, args.device)
     if args.deploy:
         model.switch_to_deploy()
+    if args.compile:
+        compile_network(model)
     if args.literal:
         if not isinstance(model.backbone, PlainViT):
             raise ValueError('The literal form exists for MLoRE on a plain ViT only; leave out --literal.')
@@ -73,7 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     form = 'deploy' if args.deploy else 'literal' if args.literal else 'as trained'
     result = dict(
         config=args.config, unit='img / s', form=form, tasks=args.tasks, batch_size=args.batch_size,
-        device=args.device, dtype=args.dtype, runs=[round(speed, 3) for speed in speeds], **summary(speeds),
+        device=args.device, dtype=args.dtype, compiled=args.compile,
+        runs=[round(speed, 3) for speed in speeds], **summary(speeds),
     )  # fmt: skip
     print(f'Average fps of {args.repeat_times} evaluations: {result["average_fps"]}')
     out = Path(cfg.work_dir) / f'fps_{time.strftime("%Y%m%d_%H%M%S")}.json'

@@ -15,6 +15,7 @@ from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline, training_size
 from mlore_mm.apis.inference.result_writer import OUTPUTS, ImageResult, ResultWriter
 from mlore_mm.apis.inference.sources import PhotoSource
 from mlore_mm.datasets.channel_images import first_three
+from mlore_mm.models.compiling import compile_network
 from mlore_mm.registry import INFERENCERS
 from mlore_mm.tasks import TaskSet, check_task_names
 from mlore_mm.utils.half_precision import check_dtype, default_half
@@ -41,6 +42,7 @@ class MultiTaskInferencer:
         max_size: Longest side at which photos are taken in, see :class:`PhotoPipeline`.
         slide: Windows of this size, or with (h, w) of theirs, and steps of two thirds, instead of the whole image at
             once: memory then does not grow with the photo. True takes the training size.
+        compile: Compile the network, see :func:`mlore_mm.models.compile_network`.
         cfg_options: Overrides of the config by dotted key.
         show_progress: Print a line of progress.
 
@@ -59,6 +61,7 @@ class MultiTaskInferencer:
         deploy: bool = False,
         max_size: int | str | None = 'train',
         slide: bool | int | Sequence[int] = False,
+        compile: bool | dict = False,
         cfg_options: dict | None = None,
         show_progress: bool = True,
     ) -> None:
@@ -79,6 +82,7 @@ class MultiTaskInferencer:
             self._use_windows(slide)
         if deploy and hasattr(self.model, 'switch_to_deploy'):
             self.model.switch_to_deploy()
+        compile_network(self.model, compile)
 
     list_models = staticmethod(list_models)
 

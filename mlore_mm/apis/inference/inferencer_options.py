@@ -18,6 +18,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--amp', action='store_true', help='run the network in 16 bits: fp16 on a GPU, bf16 on a CPU')
     parser.add_argument('--dtype', choices=DTYPES, help='what the network computes in, in place of --amp')
     parser.add_argument('--deploy', action='store_true', help='fold the experts for good: faster, more memory')
+    parser.add_argument('--compile', action='store_true', help='torch.compile; the first picture takes minutes')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at a time (default: %(default)s)')
     parser.add_argument(
         '--max-size',
@@ -40,6 +41,7 @@ def make_inferencer(args: argparse.Namespace) -> MultiTaskInferencer:
         amp=args.amp,
         dtype=args.dtype,
         deploy=args.deploy,
+        compile=args.compile,
         max_size=None if size == 'none' else int(size) if size.isdigit() else size,
         slide=_window(args.slide),
         cfg_options=args.cfg_options,

@@ -22,6 +22,7 @@ def fast_dev_run(
     auto_scale_lr: bool = False,
     validate: bool = True,
     tasks: list[str] | None = None,
+    compile: bool | dict = False,
 ) -> dict[str, float]:
     """Two steps of the optimizer with a checkpoint after each and a validation; the second again, resumed; a test.
 
@@ -31,7 +32,7 @@ def fast_dev_run(
 
     Args:
         cfg: A config as :func:`load_config` returns it; it is not changed.
-        amp: As of :func:`train_model`, and so are ``auto_scale_lr``, ``validate`` and ``tasks``.
+        amp: As of :func:`train_model`, and so are ``auto_scale_lr``, ``validate``, ``tasks`` and ``compile``.
 
     Returns:
         The metrics of the test, which say nothing about the model; empty for a config without a test set.
@@ -41,7 +42,7 @@ def fast_dev_run(
     """
     folder = Path(cfg.work_dir) / FOLDER
     short, first, last = shorten(cfg)
-    options = dict(amp=amp, auto_scale_lr=auto_scale_lr, validate=validate, tasks=tasks)
+    options = dict(amp=amp, auto_scale_lr=auto_scale_lr, validate=validate, tasks=tasks, compile=compile)
     train_model(_part(short, folder, 'train'), **options)
     checkpoint = str(folder / 'train' / first)
     train_model(_part(short, folder, 'resume'), resume=checkpoint, **options)

@@ -24,6 +24,7 @@ def run_test(
     tta: bool = False,
     tasks: list[str] | None = None,
     dtype: str | None = None,
+    compile: bool | dict = False,
 ) -> tuple[dict[str, float], dict[str, dict]]:
     """Evaluate a checkpoint on the test set of the config, on request with files of its predictions.
 
@@ -37,6 +38,7 @@ def run_test(
         tta: Average over flips and scales, by ``tta_model`` and ``tta_pipeline`` of the config.
         tasks: Predict and evaluate these of the model's tasks only.
         dtype: 'fp32', 'bf16' or 'fp16', in place of that of ``test_cfg``.
+        compile: Compile the network, see :func:`compile_network`.
 
     Returns:
         The metrics, as in ``{'depth/RMSE': 0.5}``, and which tasks' predictions were not finite
@@ -52,6 +54,8 @@ def run_test(
         _draw_all(cfg, show, show_dir, wait_time)
     if tta:
         _use_tta(cfg)
+    if compile:
+        cfg.compile = compile
     if dtype:
         cfg.test_cfg.dtype = dtype
     runner = RUNNERS.build(cfg)

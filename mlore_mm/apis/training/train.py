@@ -17,6 +17,7 @@ def train_model(
     auto_scale_lr: bool = False,
     validate: bool = True,
     tasks: list[str] | None = None,
+    compile: bool | dict = False,
 ) -> nn.Module:
     """Train what the config describes; checkpoints and logs go to ``cfg.work_dir``.
 
@@ -27,6 +28,7 @@ def train_model(
         auto_scale_lr: Scale the learning rate with the total batch size, by ``auto_scale_lr`` of the config.
         validate: Evaluate on the validation set now and then.
         tasks: Train these tasks only.
+        compile: Compile the network, by these options of ``torch.compile``; see :func:`compile_network`.
 
     Returns:
         The trained model.
@@ -36,6 +38,8 @@ def train_model(
     """
     if tasks:
         cfg.task_names = list(tasks)
+    if compile:
+        cfg.compile = compile
     if amp:
         _use_amp(cfg)
     if auto_scale_lr:

@@ -61,9 +61,11 @@ def convs3x3(x: Tensor, weights: Sequence[Tensor], convs: Sequence[Conv]) -> tup
         with without_autocast(x):
             maps = convs3x3(x.float(), [weight.float() for weight in weights], convs)
         return tuple(y.to(dtype) for y in maps)
-    return (
-        winograd_convs3x3(x, weights, convs) if _winograd_pays(x, weights, convs) else plain_convs3x3(x, weights, convs)
-    )
+    if not _winograd_pays(x, weights, convs):
+        return plain_convs3x3(x, weights, convs)
+    if torch.compiler.is_compiling():
+        return tuple(_winograd_step(x, list(weights), [c.sample for c in convs], [c.weight for c in convs]))
+    return winograd_convs3x3(x, weights, convs)
 
 
 def plain_convs3x3(x: Tensor, weights: Sequence[Tensor], convs: Sequence[Conv]) -> tuple[Tensor, ...]:
@@ -84,6 +86,18 @@ def winograd_convs3x3(x: Tensor, weights: Sequence[Tensor], convs: Sequence[Conv
     return _WinogradConvs.apply(x, convs, *weights)
 
 
+@torch.library.custom_op('mlore_mm::winograd_convs3x3', mutates_args=(), device_types='cpu')
+def _winograd_step(x: Tensor, weights: list[Tensor], samples: list[int], kernels: list[int]) -> list[Tensor]:
+    """A step of a compiled graph: convolution i of the map ``samples[i]`` with ``weights[kernels[i]]``."""
+    convs = [Conv(sample, kernel) for sample, kernel in zip(samples, kernels, strict=True)]
+    return [y.contiguous() for y in winograd_convs3x3(x, weights, convs)]
+
+
+@_winograd_step.register_fake
+def _(x: Tensor, weights: list[Tensor], samples: list[int], kernels: list[int]) -> list[Tensor]:
+    return [x.new_empty(weights[kernel].shape[0], *x.shape[2:]) for kernel in kernels]
+
+
 def _is_imitated(x: Tensor) -> bool:
     """Whether a CPU would compute in bf16 without instructions for it."""
     if x.device.type != 'cpu' or x.dtype == torch.float64 or torch.compiler.is_compiling():
@@ -96,10 +110,17 @@ def _winograd_pays(x: Tensor, weights: Sequence[Tensor], convs: Sequence[Conv]) 
     """On a CPU in full precision, from a certain size on."""
     if x.device.type != 'cpu' or x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled('cpu'):
         return False
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.jit.is_tracing() or (torch.compiler.is_compiling() and not _fits_a_graph(convs)):
         return False
     pairs = x.shape[1] * sum(_count(conv, weights) for conv in convs) / len(x)
     return pairs >= FEWEST_PAIRS and x.shape[2] * x.shape[3] >= FEWEST_PIXELS
+
+
+def _fits_a_graph(convs: Sequence[Conv]) -> bool:
+    """Whether a compiled graph can hold it: without gradients, and with shapes that do not depend on values."""
+    if torch.is_grad_enabled() or torch.compiler.is_exporting():
+        return False
+    return all(conv.rows is None for conv in convs)
 
 
 class _WinogradConvs(torch.autograd.Function):

@@ -73,3 +73,20 @@ def test_form_is_chosen_by_size_and_precision(case, monkeypatch):
         plain = plain_convs3x3(x, weights, CONVS)
     assert bool(taken) == (case == 'large')
     assert_close(out, plain, atol=1e-3, rtol=1e-4)
+
+
+def test_winograds_form_is_one_step_of_a_graph():
+    torch._dynamo.reset()
+    x = torch.randn(2, 256, 16, 16)
+    kernels = [torch.randn(256, 256, 3, 3) for _ in range(2)]
+    convs = [Conv(0, 1), Conv(1, 0)]
+    steps = []
+
+    def backend(graph, inputs):
+        steps.extend(str(node.target) for node in graph.graph.nodes if node.op == 'call_function')
+        return graph
+
+    with torch.no_grad():
+        found = torch.compile(lambda x: convs3x3(x, kernels, convs), backend=backend, fullgraph=True)(x)
+        assert_close(found, plain_convs3x3(x, kernels, convs), atol=1e-3, rtol=1e-4)
+    assert any('winograd_convs3x3' in step for step in steps)
