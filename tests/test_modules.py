@@ -71,6 +71,10 @@ SHARED = {
     **dict.fromkeys(
         ('models/layers/pup_decoder', 'models/layers/task_attention'), 'test_models/test_decode_heads/test_pup_head.py'
     ),
+    'models/losses/aggregators': 'test_models/test_losses/test_gradient_surgery.py',
+    'models/losses/torchjd_surgery': 'test_models/test_losses/test_gradient_surgery.py',
+    'models/losses/grad_norm': 'test_models/test_losses/test_weighting.py',
+    'models/losses/objective_weighting': 'test_models/test_losses/test_weighting.py',
     'models/layers/token_router': 'test_models/test_backbones/test_m3vit.py',
     'models/ops/full_precision': 'test_models/test_backbones/test_m3vit.py',
     'models/ops/recompute': 'test_models/test_fast_paths.py',

@@ -45,7 +45,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         partially_dynamic: Rules that make convolutions and experts partially dynamic, each a dict with ``modules``, a
             pattern of names, and options, see :func:`mlore_mm.models.partially_dynamic.apply_rules`.
         folded_tasks: Call a backbone that runs per task once for all tasks, where it offers that.
-        gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='PCGrad')``; at work in training.
+        gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='UPGrad')``, any method of torchjd;
+            used in training.
         train_cfg: ``step`` 'joint' (one backward pass for all tasks) or 'one_by_one' (one for each task, then a step
             of the optimizer).
         test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
@@ -102,6 +103,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         apply_rules(self, partially_dynamic)
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
         self.gradient_surgery = MODELS.build(gradient_surgery) if gradient_surgery else None
+        if self.gradient_surgery is not None:
+            self.gradient_surgery.prepare(len(self.tasks))
         self.train_step_mode = check_step(train_cfg or {}, self.criterion, self.gradient_surgery)
         self.frozen_backbone = frozen_backbone
         self._frozen_parts = [] if frozen_stages is None else freeze_stages(self.backbone, frozen_stages)
@@ -205,19 +208,21 @@ class MultiTaskEncoderDecoder(BaseModel):
         with trace_routing() as trace:
             feats, output = self._decode(inputs, tasks)
         output = output.restricted_to(tasks)
-        losses = self._criterion_losses(output, data_samples, inputs.shape[-2:], tasks, trace)
+        losses = self._criterion_losses(output, data_samples, inputs.shape[-2:], tasks, trace, feats)
         if self.gradient_surgery is not None and self.training and torch.is_grad_enabled():
             losses.update(self.gradient_surgery(feats, losses, output))
         return losses
 
     def _criterion_losses(
-        self, output: MultiTaskOutput, samples, size, tasks: Sequence[str], trace
+        self, output: MultiTaskOutput, samples, size, tasks: Sequence[str], trace, feats: Features
     ) -> dict[str, Tensor]:
         context = self.criterion.needs_context
         labelled = {*tasks, *(name for logits in output.auxiliary.values() for name in logits)}
         wanted = [name for name in self.tasks if context or name in labelled]
         targets = {name: self._stack_targets(name, samples, size) for name in wanted}
-        return self.criterion(output, targets, trace, [sample.metainfo for sample in samples] if context else ())
+        metas = [sample.metainfo for sample in samples] if context else ()
+        more = dict(feats=feats) if getattr(self.criterion, 'needs_features', False) else {}
+        return self.criterion(output, targets, trace, metas, **more)
 
     def predict(self, inputs: Tensor, data_samples: Sequence | None = None, tasks: Sequence[str] | None = None) -> list:
         """Data samples with ``pred`` at the original size of each image."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mlore_mm.utils.unwrap import bare_model, bare_name
 
-TRAINING_ONLY = ('criterion.', 'data_preprocessor.')  # weights that a test can do without
+TRAINING_ONLY = ('criterion.', 'data_preprocessor.', 'gradient_surgery.')  # weights that a test can do without
 _COUNTER = 'num_batches_tracked'  # of batch norms; what decides nothing
 _MISFIT = re.compile(r'size mismatch for ([^\s:]+):')
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlore_mm.models.features import Features
 from mlore_mm.models.losses.groups import AuxiliaryGroup, LossContext
 from mlore_mm.models.losses.mmseg_loss import adapt_loss
 from mlore_mm.models.losses.reduction import Reduction, full_precision
@@ -76,12 +77,18 @@ class MultiTaskCriterion(nn.Module):
         """Whether a loss looks at more than its own task."""
         return any('context' in names for names in self._task_extras.values())
 
+    @property
+    def needs_features(self) -> bool:
+        """Whether the weighting looks at gradients."""
+        return getattr(self.weighting, 'needs_features', False)
+
     def forward(
         self,
         output: MultiTaskOutput,
         targets: Mapping[str, Tensor],
         trace=None,
         metas: Sequence[Mapping[str, Any]] = (),
+        feats: Features | None = None,
     ) -> Losses:
         """Losses by log key.
 
@@ -90,12 +97,14 @@ class MultiTaskCriterion(nn.Module):
             targets: Labels (B, C, H, W) by task, at least for every task that has logits.
             trace: What the routers recorded in this forward pass, for the auxiliary losses.
             metas: Meta information of each image, for losses that ask for the context.
+            feats: What the encoder returned, for a weighting with ``needs_features``.
         """
         extras = dict(reduction=Reduction(self.average == 'batch'), context=LossContext(targets, metas))
         auxiliary = self._supervised(output.auxiliary)
         raw = self._losses(output.logits, targets, self.align_corners, extras)
         raw = {name: loss / self._scales(name, auxiliary, final=True) for name, loss in raw.items()}
-        losses = {f'loss_{name}': loss for name, loss in self.weighting(raw).items()}
+        wanted = (raw, feats) if self.needs_features else (raw,)
+        losses = {f'loss_{name}': loss for name, loss in self.weighting(*wanted).items()}
         for group, logits in auxiliary.items():
             weight = self.groups[group].weight
             for name, loss in self._losses(logits, targets, self.groups[group].align_corners, extras).items():

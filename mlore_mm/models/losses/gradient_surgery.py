@@ -1,35 +1,39 @@
-"""Another sum of the tasks' gradients at the shared features, where they pull into different directions."""
+"""Gradient surgery: the encoder learns from another combination of the tasks' gradients than their sum."""
 
 from collections.abc import Sequence
 
 import torch
-from mmengine.dist import all_reduce, broadcast
+from mmengine.dist import all_reduce, broadcast, get_world_size
 from torch import Tensor, nn
 
 from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
-from mlore_mm.registry import MODELS
+
+Levels = Sequence[Sequence[Tensor]]
 
 
 class GradientSurgery(nn.Module):
-    """Gives the encoder sum_t w_t g_t in place of sum_t g_t, with g_t the gradient of task t at the shared features.
+    """Replaces the sum of the tasks' gradients at the shared features by sum_t w_t g_t, or by another combination.
 
-    A method is its rule for the weights, which sees the inner products of the gradients (:meth:`combine`). Decoder and
-    criterion keep the gradients of the summed losses, and terms that belong to no task, such as a balance of the
-    routing, reach the encoder as ever.
+    A method is its rule: :meth:`combine` gives the weights w from the inner products of the gradients; a method that
+    works on single numbers overrides :meth:`changes`. Decoder and criterion keep the gradients of the summed
+    losses, and terms that belong to no task, such as the load balance of the routers, reach the encoder unchanged.
 
-    The g_t are taken as soon as the losses are known. A hook on the features then adds sum_t (w_t - 1) g_t to what the
-    ordinary backward pass brings there, so that pass goes once through the encoder, and optimizer wrappers, loss
-    scaling, accumulation and distributed training need not know. Inner products are summed over the processes, as if
-    one process had the whole batch.
+    The gradients are computed when the losses are known. A hook on the features then adds the difference to what the
+    ordinary backward pass brings there. That pass goes through the encoder once, and optimizer wrappers, loss scaling,
+    gradient accumulation and distributed training work as without surgery. Inner products are summed over the
+    processes, as if one process had the whole batch.
 
-    Cost in each step: T more passes backward through the decoder, T gradients of the size of the features in memory,
-    and one wait for the device to hand over (T, T) numbers.
+    Cost of a step: T more backward passes through the decoder, T gradients of the size of the features in memory, and
+    one synchronisation with the device for (T, T) numbers.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer('scale', torch.ones(()), persistent=False)  # d total / d loss in the last backward pass
+
+    def prepare(self, num_tasks: int) -> None:
+        """Called once by the segmentor; a method that remembers something makes its buffers here."""
 
     def combine(self, gram: Tensor) -> Tensor:
         """Inner products of the gradients (T, T), finite, float64, to weights (T,)."""
@@ -56,68 +60,40 @@ class GradientSurgery(nn.Module):
         scale = self.scale  # that of the coming pass but for rare steps; small gradients would vanish in 16 bits
         with torch.autocast(feats[0].device.type, enabled=False):
             gradients = [_gradients(loss, feats, scale) for loss in terms.values()]
-            weights = self._weights(gradients)
-            changes = [_weighted_sum(weights - 1, level) for level in zip(*gradients, strict=True)]
+            changes, weights = self.changes(list(zip(*gradients, strict=True)), scale)
         next(iter(losses.values())).register_hook(self._remember_scale)
         for x, change in zip(feats, changes, strict=True):
             x.register_hook(lambda grad, change=change: grad + (change * (self.scale / scale)).to(grad.dtype))
-        return {f'gradient_weight_{name}': weight for name, weight in zip(terms, weights, strict=True)}
+        return {} if weights is None else dict(zip((f'gradient_weight_{name}' for name in terms), weights, strict=True))
+
+    def changes(self, levels: Levels, scale: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """What to add to the sum of the gradients at each level, and the weights (T,) where the method has some.
+
+        Args:
+            levels: For every level of the features the gradient of each task, times ``scale``.
+            scale: A number.
+        """
+        weights = self._weights(levels, scale)
+        return [_weighted_sum(weights - 1, level) for level in levels], weights
 
     def _remember_scale(self, grad: Tensor) -> None:
         self.scale = grad.detach().float()
 
-    def _weights(self, gradients: Sequence[Sequence[Tensor]]) -> Tensor:
+    def _weights(self, levels: Levels, scale: Tensor) -> Tensor:
         """(T,) on the device, the same in all processes; ones where a gradient overflowed, as AMP skips such steps."""
         gram = 0
-        for level in zip(*gradients, strict=True):
+        for level in levels:
             flat = torch.stack([g.flatten().float() for g in level])
             gram = gram + flat @ flat.t()
         all_reduce(gram, op='sum')
         values = gram.double().cpu()
+        if values.isfinite().all():
+            # Some methods depend on the size: that of the unscaled losses, averaged over the processes.
+            values = values / (scale.double().cpu() * get_world_size()) ** 2
         weights = self.combine(values) if values.isfinite().all() else torch.ones(len(values))
         weights = weights.to(gram)
         broadcast(weights, src=0)  # the methods may draw random numbers
         return weights
-
-
-@MODELS.register_module()
-class PCGrad(GradientSurgery):
-    """From each task's gradient, take away what points against another's; then sum.
-
-    In random order of the others j: g_i -= (g_i . g_j) / |g_j|^2 g_j where g_i . g_j < 0, with g_j as it was.
-    Source: Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020, Algorithm 1. Differs: at the shared
-    features and not at the encoder's weights, which would take T passes through the encoder.
-    """
-
-    def combine(self, gram: Tensor) -> Tensor:
-        count = len(gram)
-        parts = torch.eye(count, dtype=gram.dtype)  # row i: the projected g_i in terms of the gradients
-        for i in range(count):
-            for j in torch.randperm(count).tolist():
-                inner = parts[i] @ gram[:, j]
-                if j != i and inner < 0:
-                    parts[i, j] -= inner / gram[j, j]
-        return parts.sum(dim=0)
-
-
-@MODELS.register_module()
-class AlignedMTL(GradientSurgery):
-    """Turn and stretch the gradients as little as needed to make them orthogonal and of one length; then sum.
-
-    That length is the smallest singular value of the gradients' matrix, so no task is followed further than the weakest
-    common direction; with Adam, whose steps do not depend on it, it changes nothing. Gradients that are linear
-    combinations of others, zero ones included, leave out directions.
-    Source: Senushkin et al., Independent Component Alignment for Multi-Task Learning, CVPR 2023, Algorithm 1, at the
-    shared representation as in Sec. 4.3. Differs: no weights of the tasks here, since the losses are weighted.
-    """
-
-    def combine(self, gram: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(gram)
-        kept = values > values[-1] * len(gram) * torch.finfo(torch.float32).eps
-        if not kept.any():
-            return torch.ones(len(gram), dtype=gram.dtype)
-        values, vectors = values[kept], vectors[:, kept]
-        return values.min().sqrt() * (vectors / values.sqrt()) @ vectors.sum(dim=0)
 
 
 def task_terms(losses: dict[str, Tensor], output: MultiTaskOutput) -> dict[str, Tensor]:

@@ -1,4 +1,6 @@
-"""How the losses of several tasks become weighted terms: fixed weights, and three that set themselves.
+"""How the losses of several tasks become weighted terms: fixed weights, and some that set themselves.
+
+Further ones are in ``objective_weighting.py``, ``grad_norm.py`` and ``learned_scale.py``.
 
 Each is a module called with unweighted losses by task, a full set or part of one, and returns weighted terms under the
 same names. Parameters and buffers are vectors over the tasks, in their order, so checkpoints and distributed training

@@ -7,9 +7,21 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mlore_mm.models.losses import DynamicWeightAverage, FixedWeighting, RandomLossWeighting, UncertaintyWeighting
+from mlore_mm.models.features import Features
+from mlore_mm.models.losses import (
+    DynamicWeightAverage,
+    FAMOWeighting,
+    FixedWeighting,
+    GLSWeighting,
+    GradNormWeighting,
+    RandomLossWeighting,
+    STCHWeighting,
+    UncertaintyWeighting,
+)
+from mlore_mm.registry import MODELS
 from mlore_mm.tasks import TaskSet
 from tests.distributed import run_in_processes
+from tests.mlore_models import build_mlore, make_samples
 
 TASKS = TaskSet(dict(semseg=dict(type='SemSeg'), depth=dict(type='Depth', loss_weight=4.0)))
 
@@ -111,7 +123,11 @@ def test_random_weights_are_off_in_evaluation():
 
 
 # ---- everywhere ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize('kind', [FixedWeighting, UncertaintyWeighting, DynamicWeightAverage, RandomLossWeighting])
+@pytest.mark.parametrize(
+    'kind',
+    [FixedWeighting, UncertaintyWeighting, DynamicWeightAverage, RandomLossWeighting]
+    + [GLSWeighting, STCHWeighting, FAMOWeighting],
+)
 def test_gradient_reaches_losses_of_half_precision(kind):
     loss = torch.tensor(2.0, dtype=torch.bfloat16, requires_grad=True)
     weighting = kind(TASKS)
@@ -121,7 +137,11 @@ def test_gradient_reaches_losses_of_half_precision(kind):
     assert loss.grad > 0
 
 
-@pytest.mark.parametrize('kind', [FixedWeighting, UncertaintyWeighting, DynamicWeightAverage, RandomLossWeighting])
+@pytest.mark.parametrize(
+    'kind',
+    [FixedWeighting, UncertaintyWeighting, DynamicWeightAverage, RandomLossWeighting]
+    + [GLSWeighting, STCHWeighting, FAMOWeighting],
+)
 def test_no_value_is_asked_from_the_device(kind):
     """Meta tensors hold no values, so a weighting that waits for one raises an error."""
     weighting, loss = kind(TASKS).to('meta'), torch.ones((), device='meta', requires_grad=True)
@@ -150,3 +170,154 @@ def test_two_processes_agree(tmp_path):
     for step in range(6):
         alone(losses_of(1.5 + step, 4.5 - step / 2))
     assert first[0] == pytest.approx({k: v.item() for k, v in alone(losses_of(1, 1)).items()})
+
+
+# ---- other objectives ------------------------------------------------------------------------------------------------
+def weights_of(weighting, *losses):
+    """What the gradient of the sum multiplies each loss by."""
+    leaves = [torch.tensor(float(x), requires_grad=True) for x in losses]
+    sum(weighting(dict(zip(TASKS, leaves, strict=True))).values()).backward()
+    return torch.stack([x.grad for x in leaves])
+
+
+def test_geometric_mean_by_hand():
+    """sqrt(8 * 2) = 4, with derivatives 4 / (2 * 8) and 4 / (2 * 2); the terms add up to it."""
+    assert_close(weights_of(GLSWeighting(TASKS), 8, 2), torch.tensor([0.25, 1.0]))
+    assert_close(sum(GLSWeighting(TASKS)(losses_of(8, 2)).values()), torch.tensor(4.0))
+    scaled = GLSWeighting(TASKS, scale_by_loss_weight=True)
+    assert_close(weights_of(scaled, 8, 2), torch.tensor([0.5, 2.0]))  # sqrt(4) times the above
+
+
+@pytest.mark.parametrize('kind', [GLSWeighting, STCHWeighting, FAMOWeighting])
+def test_a_task_without_labels_takes_no_part(kind):
+    assert_close(weights_of(kind(TASKS), 0, 5)[0], torch.tensor(0.0))
+    assert weights_of(kind(TASKS), 0, 5)[1] > 0
+    assert_close(weights_of(kind(TASKS), 0, 0), torch.zeros(2))
+
+
+def test_smooth_maximum_by_hand():
+    """Of the logarithms with mu = 1: shares L / sum L, so weights 2 / (3 + 1). Plain with mu = 2: 2 softmax(L / 2)."""
+    assert_close(weights_of(STCHWeighting(TASKS, mu=1.0), 3, 1), torch.tensor([0.5, 0.5]))
+    # mu = 1/2: shares 9 : 1, over the losses.
+    assert_close(weights_of(STCHWeighting(TASKS, mu=0.5), 3, 1), torch.tensor([2 * 0.9 / 3, 2 * 0.1]))
+    plain = weights_of(STCHWeighting(TASKS, mu=2.0, log=False), 3, 1)
+    assert_close(plain, 2 * torch.tensor([1.5, 0.5]).softmax(dim=0))
+
+
+def test_smooth_maximum_is_the_gradient_of_its_objective():
+    losses = torch.tensor([3.0, 0.7], dtype=torch.float64, requires_grad=True)
+    (2 * 0.5 * torch.logsumexp(losses.log() / 0.5, dim=0)).backward()
+    assert_close(weights_of(STCHWeighting(TASKS, mu=0.5), 3, 0.7).double(), losses.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_smooth_maximum_measures_against_the_first_steps():
+    """Two steps with means (4, 2) and weights 1 / L; afterwards ratios of (4, 1) to them are 1 : 1/2."""
+    weighting = STCHWeighting(TASKS, mu=1.0, warmup=2)
+    assert_close(weights_of(weighting, 2, 1), torch.tensor([0.5, 1.0]))
+    assert_close(weights_of(weighting, 6, 3), torch.tensor([1 / 6, 1 / 3]))
+    assert_close(weights_of(weighting, 4, 1), torch.tensor([2 * (2 / 3) / 4, 2 * (1 / 3) / 1]))
+    assert_close(weighting.total / weighting.count, torch.tensor([4.0, 2.0]))
+
+
+def test_famo_by_hand():
+    """z even: weights c / (2 L), so 2 * (1/4, 1) / (5/4). Then only the first loss halves: d = (log 2, 0)."""
+    weighting = FAMOWeighting(TASKS, lr=0.5, decay=0.0)
+    assert_close(weights_of(weighting, 4, 1), torch.tensor([0.4, 1.6]))
+    found = weights_of(weighting, 2, 1)
+    move = 0.5 * 0.5 * (math.log(2) - math.log(2) / 2)  # lr z_1 (d_1 - z . d)
+    assert_close(weighting.xi, torch.tensor([-move, move]))
+    z = torch.tensor([-move, move]).softmax(dim=0)
+    raw = z / torch.tensor([2.0, 1.0])
+    assert_close(found, 2 * raw / raw.sum())
+
+
+def test_famo_pulls_towards_even_weights():
+    weighting = FAMOWeighting(TASKS, lr=0.5, decay=0.1)
+    weighting.xi.copy_(torch.tensor([1.0, -1.0]))
+    for _ in range(2):
+        weights_of(weighting, 3, 3)  # no progress
+    assert_close(weighting.xi, torch.tensor([0.95, -0.95]))
+
+
+@pytest.mark.parametrize('kind', [STCHWeighting, FAMOWeighting])
+def test_objectives_go_on_after_loading(kind):
+    options = dict(warmup=2) if kind is STCHWeighting else {}
+    weighting, resumed = kind(TASKS, **options), kind(TASKS, **options)
+    weights_of(weighting, 3, 1)
+    resumed.load_state_dict(weighting.state_dict())
+    for losses in ((2, 1), (1, 1), (1, 4)):
+        assert_close(weights_of(resumed, *losses), weights_of(weighting, *losses))
+    before = copy.deepcopy(weighting.state_dict())
+    weights_of(weighting.eval(), 9, 9)
+    assert_close(weighting.state_dict(), before)
+
+
+# ---- GradNorm --------------------------------------------------------------------------------------------------------
+def test_grad_norm_by_hand():
+    """Norms (3, 1), rates even: the targets are 2. Relative to the mean size 2 the step is (+3, -1) / 2, times 0.1, and
+    (0.85, 1.05) are brought to the sum 2. The first step still has the weights 1.
+    """
+    weighting = GradNormWeighting(TASKS, alpha=0.0, lr=0.1)
+    x = torch.ones(1, requires_grad=True)
+    feats = x * 1
+    terms = weighting(dict(semseg=3 * feats.sum(), depth=feats.sum()), Features(shared=(feats,)))
+    assert_close(torch.stack(list(terms.values())), torch.tensor([3.0, 1.0]))
+    assert_close(weighting.task_weights, 2 * torch.tensor([0.85, 1.05]) / 1.9)
+    sum(terms.values()).backward()  # the graph is still there
+    assert_close(x.grad, torch.tensor([4.0]))
+
+
+def test_grad_norm_favours_the_slow_task():
+    """Equal norms 1; the first loss fell to a fifth of its start, the second not: rates 1/3 and 5/3 of their mean 0.6.
+
+    The targets are these (alpha 1), so the first weight falls by lr and the second rises by it.
+    """
+    weighting = GradNormWeighting(TASKS, alpha=1.0, lr=0.1)
+    weighting.first.copy_(torch.tensor([5.0, 1.0]))
+    feats = torch.ones(1, requires_grad=True) * 1
+    weighting(dict(semseg=feats.sum(), depth=feats.sum()), Features(shared=(feats,)))
+    assert_close(weighting.task_weights, torch.tensor([0.9, 1.1]))
+
+
+def test_grad_norm_needs_shared_features():
+    with pytest.raises(ValueError, match='the encoder is frozen'):
+        GradNormWeighting(TASKS)(losses_of(1, 2), Features(shared=(torch.zeros(1),)))
+
+
+@pytest.mark.parametrize('kind', ['GradNormWeighting', 'FAMOWeighting', 'GLSWeighting', 'STCHWeighting'])
+def test_weightings_in_a_model(kind):
+    """Two steps of a small model; the new weights of the second are in the checkpoint."""
+    torch.manual_seed(0)
+    model = build_mlore()
+    model.criterion.weighting = MODELS.build(dict(type=kind, tasks=model.tasks))
+    images = torch.randn(2, 3, 32, 48)
+    samples = make_samples(model.train(), images)
+    for _ in range(2):
+        losses = model(images, samples, mode='loss')
+        total = model.parse_losses(losses)[0]
+        total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.backbone.parameters() if p.requires_grad)
+    if kind == 'GradNormWeighting':
+        weights = model.state_dict()['criterion.weighting.task_weights']
+        assert_close(weights.sum(), torch.tensor(2.0))
+        assert (weights - 1).abs().max() > 1e-3
+    assert 'loss_semseg' in model.eval().loss(images, samples)
+
+
+def famo_and_grad_norm():
+    rank = torch.distributed.get_rank()
+    famo, grad_norm = FAMOWeighting(TASKS, lr=0.5, decay=0.0), GradNormWeighting(TASKS, alpha=0.0, lr=0.1)
+    for losses in ((2 + 4 * rank, 1), (1 + 2 * rank, 1)):  # means 4 and 2
+        famo(losses_of(*losses))
+    feats = torch.ones(1, requires_grad=True) * 1
+    # Together the norm of the first is sqrt(2 * 3^2) / 2 of a process's, and of the second as much of 1.
+    grad_norm(dict(semseg=3 * feats.sum(), depth=feats.sum()), Features(shared=(feats,)))
+    return famo.xi.tolist(), grad_norm.task_weights.tolist()
+
+
+def test_weights_are_the_same_in_all_processes(tmp_path):
+    first, second = run_in_processes(famo_and_grad_norm, tmp_path)
+    assert first == second
+    move = 0.5 * 0.5 * math.log(2) / 2
+    assert first[0] == pytest.approx([-move, move], rel=1e-5)
+    assert first[1] == pytest.approx([2 * 0.85 / 1.9, 2 * 1.05 / 1.9], rel=1e-5)
