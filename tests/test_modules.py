@@ -36,6 +36,7 @@ SHARED = {
     # stages of one computation, compared with references as a whole
     'datasets/intrinsics': 'test_datasets/test_cityscapes.py',
     'datasets/label_readers/disparity': 'test_datasets/test_cityscapes.py',
+    'datasets/transforms/resampling': 'test_datasets/test_transforms/test_warp.py',
     'datasets/transforms/depth_normals': 'test_datasets/test_cityscapes.py',
     'datasets/nyud_v2_labels': 'test_datasets/test_nyud_labeled.py',
     'datasets/pascal_classes': 'test_datasets/test_label_readers/test_mat.py',

@@ -1,10 +1,9 @@
 _base_ = [
     '../_base_/models/hrnet18s.py',
-    '../_base_/datasets/pascal_context_family_a.py',
+    '../_base_/datasets/pascal_astmt.py',
     '../_base_/schedules/adam_family_a.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 62400
 model = dict(
     decode_head=dict(
         type='PerTaskHead',

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/mod_squad.py',
-    '../_base_/datasets/pascal_context_family_a.py',
+    '../_base_/datasets/pascal_astmt.py',
     '../_base_/schedules/adam_40k.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/mti_net_hrnet18s.py',
-    '../_base_/datasets/nyud_v2_family_a.py',
+    '../_base_/datasets/nyud_astmt.py',
     '../_base_/schedules/adam_family_a.py',
     '../_base_/default_runtime.py',
 ]

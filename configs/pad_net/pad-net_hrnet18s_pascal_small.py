@@ -1,3 +1,3 @@
 _base_ = './pad-net_hrnet18s_pascal.py'
 task_names = ['semseg', 'human_parts', 'sal']
-max_iters = 49920  # 80 epochs
+max_epochs = 80

@@ -1,11 +1,11 @@
 _base_ = [
     '../_base_/models/deeplab_dilated.py',
-    '../_base_/datasets/pascal_context_family_a.py',
+    '../_base_/datasets/pascal_astmt.py',
     '../_base_/schedules/adam_family_a.py',
     '../_base_/default_runtime.py',
 ]
 encoder = dict(depth=18, init_cfg=dict(checkpoint='torchvision://resnet18'))
-max_iters = 8320  # 20 epochs
+max_epochs = 20
 train_dataloader = dict(batch_size=12)
 auto_scale_lr = dict(base_batch_size=12)
 # Published: a rate of the exchange 100 times as large is set and never acts, so the multiplier is 1. To have it, set

@@ -1,11 +1,10 @@
 _base_ = [
     '../_base_/models/deeplab_dilated.py',
-    '../_base_/datasets/pascal_context_family_a.py',
+    '../_base_/datasets/pascal_astmt.py',
     '../_base_/schedules/adam_family_a.py',
     '../_base_/default_runtime.py',
 ]
 encoder = dict(depth=18, init_cfg=dict(checkpoint='torchvision://resnet18'))
-max_iters = 83300  # 100 epochs
 train_dataloader = dict(batch_size=6)
 auto_scale_lr = dict(base_batch_size=6)
 model = dict(decode_head=dict(in_channels=[512], head=dict(in_channels=512)))

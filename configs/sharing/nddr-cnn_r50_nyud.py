@@ -1,11 +1,11 @@
 _base_ = [
     '../_base_/models/deeplab_dilated.py',
-    '../_base_/datasets/nyud_v2_family_a.py',
+    '../_base_/datasets/nyud_astmt.py',
     '../_base_/schedules/adam_family_a.py',
     '../_base_/default_runtime.py',
 ]
 task_names = ['semseg', 'depth']
-max_iters = 4950  # 50 epochs
+max_epochs = 50
 # Published: a rate of the exchange 100 times as large is set and never acts, so the multiplier is 1. To have it, set
 # optim_wrapper.paramwise_cfg=dict(custom_keys={'backbone.exchange': dict(lr_mult=100)}).
 optim_wrapper = dict(

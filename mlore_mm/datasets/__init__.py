@@ -4,7 +4,7 @@ from . import label_readers, transforms
 from .cached_features import CachedFeaturesDataset
 from .cityscapes import CityscapesDataset
 from .multi_task_dataset import MultiTaskDataset
-from .nyud_v2 import NYUDv2Dataset
+from .nyud_v2 import NYUDMTDataset, NYUDv2Dataset
 from .pascal_context import PASCALContextDataset
 from .samplers import ResumableSampler
 from .wrappers import ClassBalancedDataset, SeededDataset
@@ -14,6 +14,7 @@ __all__ = [
     'CityscapesDataset',
     'ClassBalancedDataset',
     'MultiTaskDataset',
+    'NYUDMTDataset',
     'NYUDv2Dataset',
     'PASCALContextDataset',
     'ResumableSampler',

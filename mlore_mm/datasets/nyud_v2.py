@@ -22,3 +22,20 @@ class NYUDv2Dataset(MultiTaskDataset):
 
     def __init__(self, *args, missing_labels: str = 'raise', **kwargs) -> None:
         super().__init__(*args, missing_labels=missing_labels, **kwargs)
+
+
+@DATASETS.register_module()
+class NYUDMTDataset(NYUDv2Dataset):
+    """NYUD-v2 in the archive of benchmark family A, the folder ``NYUD_MT``: the same images and folders.
+
+    ``images/*.jpg``, ``segmentation/*.png`` (0 unlabelled, 1 to 40), ``depth/*.npy`` (metres, 0 no reading),
+    ``normals/*.npy`` (H, W, 3), ``edge/*.npy`` (0 and 1), and the splits ``gt_sets/train.txt`` and ``gt_sets/val.txt``.
+    Files of :class:`NYUDv2Dataset` are taken where these are not there.
+    """
+
+    IMG_SUFFIX = ('.jpg', '.png')
+    LABELS = dict(
+        NYUDv2Dataset.LABELS,
+        normals=[dict(type='NpyReader', dir='normals'), NYUDv2Dataset.LABELS['normals']],
+        edge=[dict(type='NpyReader', dir='edge'), NYUDv2Dataset.LABELS['edge']],
+    )

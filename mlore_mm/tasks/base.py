@@ -17,7 +17,7 @@ NUMBERS_CURE = (
     'Where such numbers mean no label, name them by `ignore` of the label reader: '
     "ignore=('nan', 'inf', 'negative'), or the numbers themselves."
 )
-INTERPOLATIONS = ('nearest', 'bilinear')  # how labels are resized
+INTERPOLATIONS = ('nearest', 'bilinear', 'cubic')  # how labels are resized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,8 @@ class Task:
         pad_value: Label value written where an image is padded, ``ignore_value`` by default. It has to end up ignored
             after ``mask_values``.
         dtype: Storage type of the label in the pipeline; the smallest one that holds every value.
-        interpolation: How labels are resized, 'nearest' or 'bilinear'.
+        interpolation: How labels are resized: 'nearest'; 'bilinear', among labelled pixels only; 'cubic', as benchmark
+            family A does with normals.
         loss: Config of the loss module, called as ``loss(logits, target, valid)``.
         loss_weight: Weight of this task in the total loss.
         metric: Config of the metric; the task's name is passed to it as ``task``.
@@ -126,6 +127,14 @@ class Task:
     def rescale_values(self, values, scale: float):
         """Change values for an image enlarged by ``scale``; pixels are already resized."""
         return values
+
+    def rotate_values(self, target: np.ndarray, degrees: float) -> np.ndarray:
+        """Change values for an image that is then turned counter-clockwise by so many degrees."""
+        return target
+
+    def refine_values(self, target: np.ndarray) -> np.ndarray:
+        """Bring values back into form that were interpolated."""
+        return target
 
     def mask_values(self, target: np.ndarray) -> np.ndarray:
         """Last step before packing: write ``ignore_value`` where the label says nothing."""

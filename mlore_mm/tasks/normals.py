@@ -54,6 +54,19 @@ class SurfaceNormals(Task):
         x[ignored] = self.ignore_value
         return values
 
+    def rotate_values(self, target: np.ndarray, degrees: float) -> np.ndarray:
+        """x and y turn; they are counted as in the published data, and ignored pixels stay as they are."""
+        angle = np.deg2rad(degrees)
+        x, y = target[..., 0], target[..., 1]
+        turned = target.copy()
+        turned[..., 0] = x * np.cos(angle) + y * np.sin(angle)
+        turned[..., 1] = y * np.cos(angle) - x * np.sin(angle)
+        return np.where((target == self.ignore_value).any(axis=-1, keepdims=True), target, turned)
+
+    def refine_values(self, target: np.ndarray) -> np.ndarray:
+        """Unit vectors again, as published; what has no length stays."""
+        return target / (np.linalg.norm(target, axis=-1, keepdims=True) + np.finfo(np.float32).eps)
+
     def mask_values(self, target: np.ndarray) -> np.ndarray:
         origin = (0.0,) * target.shape[-1]
         zero = cv2.inRange(target, origin, origin)  # (H, W) of 0 and 255, 10 times as fast as NumPy's reductions over 3

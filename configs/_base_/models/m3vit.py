@@ -15,5 +15,5 @@ model = dict(
     criterion=dict(
         type='MultiTaskCriterion', auxiliary_losses=dict(balance=dict(type='ImportanceLoadLoss', loss_weight=0.01))
     ),
-    test_cfg=dict(mode='whole'),
+    test_cfg=dict(mode='whole', resize='predictions'),
 )

@@ -9,4 +9,5 @@ model = dict(
         gate_init='normal',  # there is little time, and even gates let every expert learn from the start
     ),
     decode_head=dict(in_channels=96, embed_dims=32),
+    test_cfg=dict(resize='logits'),
 )

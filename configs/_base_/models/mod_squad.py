@@ -10,5 +10,5 @@ model = dict(
         weighting=dict(type='LearnedScaleWeighting'),
         auxiliary_losses=dict(routers=dict(type='ModSquadRouterLoss', mutual_information=0.005)),
     ),
-    test_cfg=dict(mode='whole'),
+    test_cfg=dict(mode='whole', resize='predictions'),
 )

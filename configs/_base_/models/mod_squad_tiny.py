@@ -10,4 +10,5 @@ model = dict(
         drop_path_rate=0.0,
     ),
     decode_head=dict(_delete_=True, type='PUPHead', in_channels=96, embed_dims=32),
+    test_cfg=dict(resize='logits'),
 )

@@ -8,6 +8,7 @@ from .loading import LoadMultiTaskImage, LoadMultiTaskLabels
 from .pad import CentrePad
 from .photometric import PhotoMetricDistortion
 from .scale import MultiTaskRandomScale, MultiTaskResize
+from .warp import MultiTaskRandomWarp
 
 __all__ = [
     'CentrePad',
@@ -17,6 +18,7 @@ __all__ = [
     'MultiTaskRandomCrop',
     'MultiTaskRandomFlip',
     'MultiTaskRandomScale',
+    'MultiTaskRandomWarp',
     'MultiTaskResize',
     'NormalsFromDepth',
     'PackMultiTaskInputs',

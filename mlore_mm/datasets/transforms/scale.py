@@ -8,6 +8,7 @@ from mmcv.transforms.utils import cache_randomness
 from PIL import Image
 
 from mlore_mm.datasets import intrinsics
+from mlore_mm.datasets.transforms.resampling import resample_label, to_pixels
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import Task
 
@@ -54,9 +55,14 @@ class MultiTaskResize(BaseTransform):
         keep_ratio: Keep the aspect ratio, so that the image just fits into ``size``. Otherwise both sides are met, and
             the scale that the tasks hear of (depth is divided by it) is the geometric mean of both.
         image_dtype: See :class:`MultiTaskRandomScale`.
-        image_interpolation: 'bilinear', or 'lanczos', that of Pillow, which also smooths where the image shrinks.
-        scored_here: Predictions stay at this size, and labels have to be loaded before. Otherwise predictions are
-            brought back to the size of the file, and labels of a test pipeline are loaded afterwards.
+        image_interpolation: 'bilinear'; 'lanczos', that of Pillow, which also smooths where the image shrinks; or
+            'cubic', that of benchmark family A.
+        scored_here: The same as ``eval_at='input'``.
+        rescale_values: Whether tasks hear of the scale. False: metres of labels and predictions stay, as in benchmark
+            family A.
+        eval_at: 'input': predictions stay at this size, and labels are resized. 'original': predictions are brought
+            back to the size of the file, and labels keep it, also where they are loaded before. By default they are
+            brought back as well, while what is loaded is resized.
     """
 
     def __init__(
@@ -66,11 +72,19 @@ class MultiTaskResize(BaseTransform):
         image_dtype: str = 'uint8',
         image_interpolation: str = 'bilinear',
         scored_here: bool = False,
+        rescale_values: bool = True,
+        eval_at: str | None = None,
     ) -> None:
-        if image_interpolation not in ('bilinear', 'lanczos'):
-            raise ValueError(f"image_interpolation is 'bilinear' or 'lanczos', but got {image_interpolation!r}.")
+        if image_interpolation not in _RESIZERS:
+            raise ValueError(f'image_interpolation is one of {tuple(_RESIZERS)}, but got {image_interpolation!r}.')
+        if eval_at not in (None, 'input', 'original') or (scored_here and eval_at == 'original'):
+            raise ValueError(
+                f"eval_at is 'input' or 'original', and scored_here says 'input', but got eval_at={eval_at!r} and "
+                f'scored_here={scored_here}.'
+            )
         self.size, self.keep_ratio, self.image_dtype = tuple(size), keep_ratio, image_dtype
-        self.image_interpolation, self.scored_here = image_interpolation, scored_here
+        self.image_interpolation, self.rescale_values = image_interpolation, rescale_values
+        self.eval_at = 'input' if scored_here else eval_at
 
     def transform(self, results: dict) -> dict:
         height, width = results['img'].shape[:2]
@@ -78,14 +92,31 @@ class MultiTaskResize(BaseTransform):
         if self.keep_ratio:
             down = across = min(down, across)
         size = (max(round(height * down), 1), max(round(width * across), 1))
-        image = results['img']
-        results = resize_sample(results, size, (down * across) ** 0.5, self.image_dtype)
-        if self.image_interpolation == 'lanczos':
-            results['img'] = np.asarray(Image.fromarray(image).resize(size[::-1], Image.LANCZOS))
-        if self.scored_here:
+        kept = {key: results.pop(key) for key in ('targets',) if self.eval_at == 'original' and key in results}
+        image, before = results['img'], results.get('scale_factor')
+        results = resize_sample(results, size, (down * across) ** 0.5 if self.rescale_values else 1, self.image_dtype)
+        results.update(kept)
+        if self.image_interpolation != 'bilinear':
+            results['img'] = _RESIZERS[self.image_interpolation](image, size, self.image_dtype)
+        if self.eval_at == 'input':
             results['ori_shape'] = size
+        if self.eval_at == 'input' or not self.rescale_values:
             results.pop('scale_factor')
+            if self.eval_at != 'input' and before is not None:  # what was done before has to be undone all the same
+                results['scale_factor'] = before
         return results
+
+
+def _lanczos(image: np.ndarray, size: tuple[int, int], image_dtype: str) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.LANCZOS))
+
+
+def _cubic(image: np.ndarray, size: tuple[int, int], image_dtype: str) -> np.ndarray:
+    resized = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
+    return resized if image_dtype == 'float32' else to_pixels(resized)
+
+
+_RESIZERS = dict(bilinear=None, lanczos=_lanczos, cubic=_cubic)
 
 
 def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtype: str = 'uint8') -> dict:
@@ -107,9 +138,12 @@ def resize_sample(results: dict, size: tuple[int, int], scale: float, image_dtyp
 
 
 def _resize_target(target: np.ndarray, task: Task, size: tuple[int, int], scale: float) -> np.ndarray:
-    if task.interpolation == 'nearest':
-        return task.rescale_values(cv2.resize(target, size[::-1], interpolation=cv2.INTER_NEAREST), scale)
-    return _interpolate_labelled(target, task, size, scale)
+    if task.interpolation == 'bilinear':
+        return _interpolate_labelled(target, task, size, scale)
+    resized = resample_label(target, task, lambda x, flag: cv2.resize(x, size[::-1], interpolation=flag))
+    if task.interpolation == 'cubic':
+        resized = task.refine_values(resized)
+    return task.rescale_values(resized, scale)
 
 
 def _interpolate_labelled(target: np.ndarray, task: Task, size: tuple[int, int], scale: float) -> np.ndarray:
