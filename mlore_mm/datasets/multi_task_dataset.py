@@ -12,6 +12,7 @@ from mlore_mm.datasets.label_readers import LabelReader
 from mlore_mm.datasets.sample_list import Folders, list_folder, name_some, read_split, require_folder
 from mlore_mm.registry import DATASETS, LABEL_READERS
 from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.accepted_keys import closest
 from mlore_mm.utils.seeding import SeededIndex, seed_all
 
 _ADVICE = 'Check `data_root` and the folder names in the config.'
@@ -80,6 +81,7 @@ class MultiTaskDataset(BaseDataset):
                 f"{type(self).__name__} needs metainfo['tasks'], the task definitions. Call bind_tasks(cfg), as "
                 f"runner_type='mlore_mm.MultiTaskRunner' does, or give metainfo=dict(tasks=...)."
             )
+        self._check_metainfo(metainfo)
         metainfo = Config(dict(metainfo=metainfo)).to_dict()['metainfo']  # plain, as it goes into checkpoints
         self.tasks = TaskSet(metainfo['tasks'])
         self.img_suffixes = _as_tuple(img_suffix or self.IMG_SUFFIX)
@@ -103,6 +105,17 @@ class MultiTaskDataset(BaseDataset):
             raise ValueError(f"on_error has to be 'raise' or 'skip', but is {on_error!r}.")
         if on_error == 'skip' and test_mode:
             raise ValueError("on_error='skip' is for training; without some images an evaluation gives another number.")
+
+    @staticmethod
+    def _check_metainfo(metainfo: Mapping) -> None:
+        """What data sets of mmsegmentation say there belongs to a task here, and would do nothing."""
+        for key in metainfo:
+            meant = key if key in ('classes', 'palette') else closest(key, ('classes', 'palette', 'tasks'), 0.8)
+            if meant and key != 'tasks':
+                raise ValueError(
+                    f'metainfo of a data set has {key!r}, which nothing reads: `classes` and `palette` belong to a '
+                    f"task, as in tasks = dict(semseg=dict(classes=('wall', ...)))."
+                )
 
     def _label_configs(self, labels: Mapping) -> dict[str, list[dict]]:
         """Configs of the readers of every task in use, defaults of the class and ``labels`` put together."""

@@ -7,7 +7,7 @@ from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
+from mmengine.model import MMFullyShardedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -53,6 +53,8 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
     Raises:
         ValueError: The model has no module of a class that is named.
     """
+
+    config_keys = dict(model_wrapper=MMFullyShardedDataParallel)
 
     optional_weights: tuple[str, ...] | None = None  # see TaskRunnerMixin
 

@@ -17,14 +17,18 @@ def build_backbone(config: dict, tasks: TaskSet) -> nn.Module:
     """The backbone of a config; one whose class has ``needs_tasks = True`` is built with the model's ``tasks``.
 
     Raises:
-        ValueError: The class names a ``call_mode`` that there is not.
+        ValueError: The class names a ``call_mode`` that there is not, or cannot be built from these settings.
     """
     config = dict(config)
     cls = config.get('type')
     cls = MODELS.get(cls) if isinstance(cls, str) else cls
     if getattr(cls, 'needs_tasks', False):
         config['tasks'] = tasks
-    backbone = MODELS.build(config)
+    try:
+        backbone = MODELS.build(config)
+    except (KeyError, TypeError, AssertionError) as error:  # as backbones of others say it
+        settings = {key: value for key, value in config.items() if key != 'tasks'}
+        raise ValueError(f'model.backbone cannot be built from {settings}: {error}') from error
     call_mode(backbone)
     return backbone
 

@@ -1,10 +1,12 @@
 """The multi-task model: encoder, decoder, criterion, and per-task decoding of predictions."""
 
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -13,11 +15,12 @@ from mlore_mm.models.encoder_depth import freeze_stages
 from mlore_mm.models.encoder_facts import encoder_facts, fill_head, fill_preprocessor
 from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
+from mlore_mm.models.losses.groups import check_groups
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.models.partially_dynamic import apply_rules, compact_layers
 from mlore_mm.models.size_groups import size_groups
 from mlore_mm.models.sliding_windows import slide_inference
-from mlore_mm.models.train_steps import check_step, step_one_by_one
+from mlore_mm.models.train_steps import STEPS, check_step, step_one_by_one
 from mlore_mm.registry import MODELS
 from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
@@ -60,7 +63,17 @@ class MultiTaskEncoderDecoder(BaseModel):
         ValueError: No tasks were handed in, or ``test_cfg`` names an unknown mode or task.
     """
 
-    config_keys = dict(test_cfg=('mode', 'crop_size', 'stride', 'tasks', 'groups', 'resize'), train_cfg=('step',))
+    config_keys = dict(
+        test_cfg=dict(
+            mode={'whole', 'slide'},
+            crop_size=None,
+            stride=None,
+            tasks=None,
+            groups=None,
+            resize={'logits', 'predictions'},
+        ),
+        train_cfg=dict(step=set(STEPS)),
+    )
 
     def __init__(
         self,
@@ -102,6 +115,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         self.decode_head.evaluated_groups = frozenset(self.test_cfg.get('groups') or ())
         apply_rules(self, partially_dynamic)
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))
+        check_groups(self.criterion, self.decode_head)
         self.gradient_surgery = MODELS.build(gradient_surgery) if gradient_surgery else None
         if self.gradient_surgery is not None:
             self.gradient_surgery.prepare(len(self.tasks))
@@ -126,6 +140,10 @@ class MultiTaskEncoderDecoder(BaseModel):
             raise ValueError(f"test_cfg.mode is 'whole' or 'slide', but got {mode!r}.")
         if self.test_cfg.get('resize', 'logits') not in ('logits', 'predictions'):
             raise ValueError(f"test_cfg.resize is 'logits' or 'predictions', but got {self.test_cfg['resize']!r}.")
+        idle = [key for key in ('crop_size', 'stride') if mode == 'whole' and self.test_cfg.get(key)]
+        if idle:
+            told = f"test_cfg.{' and test_cfg.'.join(idle)} belong to mode='slide' and do nothing with mode='whole'."
+            print_log(told, 'current', logging.WARNING)
         wanted = check_task_names(self.test_cfg.get('tasks') or self.tasks.main, self.tasks)
         return [name for name in self.tasks if name in wanted]
 

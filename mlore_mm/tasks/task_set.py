@@ -6,7 +6,8 @@ from dataclasses import MISSING, fields
 
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import Task
-from mlore_mm.utils.accepted_keys import accepted_keys, closest, unknown_keys, wrong_text
+from mlore_mm.utils.accepted_keys import accepted_keys, closest, unknown_keys
+from mlore_mm.utils.value_forms import wrong_form
 
 
 class TaskSet(Mapping):
@@ -25,7 +26,7 @@ class TaskSet(Mapping):
             raise ValueError('At least one task is needed, but `tasks` is empty. Check `tasks` and `task_names`.')
         for name in tasks:
             check_task_name(name)
-        self._tasks = {name: _build(name, task) for name, task in tasks.items()}
+        self._tasks = {name: _build(name, task, tasks) for name, task in tasks.items()}
         named = check_task_names(aux, self._tasks)
         self.aux = tuple(name for name in self._tasks if name in named)
         self.main = tuple(name for name in self._tasks if name not in named)
@@ -85,10 +86,18 @@ def check_task_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     return names
 
 
-def _build(name: str, task) -> Task:
+def _build(name: str, task, others: Iterable[str]) -> Task:
     if isinstance(task, Task):
         return task
+    if not isinstance(task, Mapping):
+        raise ValueError(f"tasks.{name} is {task!r}, expected the settings of a task such as dict(type='Depth').")
     config = dict(task)
+    if 'type' not in config:
+        meant = closest(name, [x for x in others if x != name])
+        raise ValueError(
+            f'tasks.{name} has no `type`, so no task can be made of {config}. '
+            + (f"Did you mean 'tasks.{meant}'?" if meant else f'Give it one of {sorted(TASKS.module_dict)}.')
+        )
     if not isinstance(config.get('type'), str) or config['type'] not in TASKS:
         meant = closest(str(config.get('type')), TASKS.module_dict)
         raise ValueError(
@@ -119,6 +128,6 @@ def _check_settings(name: str, config: dict) -> None:
     for key, hint in unknown_keys(config, accepted, ('type',)).items():
         raise ValueError(f'tasks.{name}.{key}: {config["type"]} takes no {key!r}. {hint}')
     for key, value in config.items():
-        wrong = wrong_text(value, accepted.names.get(key))
+        wrong = wrong_form(value, accepted.names.get(key))
         if wrong:
             raise ValueError(f'tasks.{name}.{key} {wrong}.')

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from types import NoneType, UnionType
-from typing import Union, get_args, get_origin
 
-_PLAIN = {'bool': bool, 'int': int, 'float': float, 'str': str, 'None': NoneType}
+from torch import nn
+
+from mlore_mm.utils.value_forms import Forms, forms_of
 
 
 @dataclass(frozen=True)
@@ -18,21 +18,24 @@ class Accepted:
     """What a class or function takes.
 
     Args:
-        names: Parameters by name, with the simple types that are expected, or None where anything may come.
+        names: Parameters by name, with the forms of values that are expected, or None where anything may come.
         complete: Whether nothing else is taken. False where ``**kwargs`` go somewhere that cannot be followed.
+        passed_to: Parameter that names the class which takes the rest, with its default, as ``ema_type`` of mmengine's
+            EMAHook.
     """
 
-    names: dict[str, tuple[type, ...] | None]
+    names: dict[str, Forms | None]
     complete: bool
+    passed_to: tuple[str, str] | None = None
 
 
 @cache
 def accepted_keys(target: Callable) -> Accepted:
     """The keys of a config from which ``target`` is built."""
-    names: dict[str, tuple[type, ...] | None] = {}
+    names: dict[str, Forms | None] = {}
     for function in _constructors(target):
         try:
-            parameters = list(inspect.signature(function).parameters.values())
+            parameters = _parameters(function)
         except (ValueError, TypeError):  # written in C
             return Accepted(names, False)
         if isinstance(target, type) and inspect.isfunction(function):
@@ -42,13 +45,14 @@ def accepted_keys(target: Callable) -> Accepted:
             if parameter.kind is parameter.VAR_KEYWORD:
                 rest = parameter.name
             elif parameter.kind is not parameter.VAR_POSITIONAL:
-                names.setdefault(parameter.name, _simple_types(parameter.annotation))
+                names.setdefault(parameter.name, forms_of(parameter.annotation))
         if rest is None:
             return Accepted(names, True)
-        goes_on, read = _follow(function, rest)
+        goes_on, read, typed_by = _follow(function, rest)
         names.update({key: None for key in read if key not in names})
         if not goes_on:
-            return Accepted(names, False)
+            default = next((x.default for x in parameters if x.name == typed_by), None)
+            return Accepted(names, False, (typed_by, default) if isinstance(default, str) else None)
     return Accepted(names, False)
 
 
@@ -77,23 +81,22 @@ def unknown_keys(config: dict, accepted: Accepted, extra: Iterable[str] = ()) ->
     return problems
 
 
-def wrong_text(value, expected: tuple[type, ...] | None) -> str | None:
-    """What is wrong with a text where a number, or yes or no, is expected; None where nothing is."""
-    if not isinstance(value, str) or not expected or str in expected:
-        return None
-    wanted = ' or '.join('None' if x is NoneType else x.__name__ for x in expected)
-    return f'is the text {value!r}, expected {wanted}'
-
-
 def _constructors(target: Callable) -> Iterable[Callable]:
     """``__init__`` of a class, then of its parents in the order in which they call one another."""
     if not isinstance(target, type):
         yield target
         return
     for cls in target.__mro__:
-        if '__init__' in vars(cls) and cls is not object:
+        if '__init__' in vars(cls) and cls not in (object, nn.Module):  # whose **kwargs are refused
             yield vars(cls)['__init__']
     yield _nothing
+
+
+def _parameters(function: Callable) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function, eval_str=True).parameters.values())
+    except (NameError, AttributeError, SyntaxError, TypeError):  # names that are there for type checkers only
+        return list(inspect.signature(function).parameters.values())
 
 
 def _nothing(self) -> None:
@@ -101,13 +104,14 @@ def _nothing(self) -> None:
 
 
 @cache
-def _follow(function: Callable, rest: str) -> tuple[bool, tuple[str, ...]]:
-    """Whether ``**kwargs`` go to ``super().__init__`` only, and the keys that are read from them by name."""
+def _follow(function: Callable, rest: str) -> tuple[bool, tuple[str, ...], str | None]:
+    """Whether ``**kwargs`` go to ``super().__init__`` only, the keys that are read from them by name, and the variable
+    that names the class where they go into ``dict(type=variable, **kwargs)``."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
-        return False, ()
-    receivers, read, harmless, uses = [], [], 0, 0
+        return False, (), None
+    receivers, read, typed_by, harmless, uses = [], [], None, 0, 0
     for node in ast.walk(tree):
         uses += _is_name(node, rest)
         if isinstance(node, ast.Attribute):  # kwargs.get, kwargs.pop
@@ -122,21 +126,13 @@ def _follow(function: Callable, rest: str) -> tuple[bool, tuple[str, ...]]:
                 read += node.args[:1]
             unpacked = [x for x in node.keywords if x.arg is None and _is_name(x.value, rest)]
             receivers += [ast.unparse(node.func)] * len(unpacked)
+            if unpacked and ast.unparse(node.func) == 'dict':
+                named = (x.value for x in node.keywords if x.arg == 'type')
+                typed_by = next((x.id for x in named if isinstance(x, ast.Name)), None)
     to_parent = len(receivers) == 1 and receivers[0].startswith('super(') and receivers[0].endswith('.__init__')
     keys = tuple(x.value for x in read if isinstance(x, ast.Constant) and isinstance(x.value, str))
-    return to_parent and uses == harmless + 1, keys
+    return to_parent and uses == harmless + 1, keys, typed_by if len(receivers) == 1 else None
 
 
 def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
-
-
-def _simple_types(annotation) -> tuple[type, ...] | None:
-    """The types of an annotation such as ``bool`` or ``int | None``; None where it is not as simple as that."""
-    if isinstance(annotation, str):
-        parts = [_PLAIN.get(part.strip()) for part in annotation.split('|')]
-    elif get_origin(annotation) in (Union, UnionType):
-        parts = list(get_args(annotation))
-    else:
-        parts = [annotation]
-    return tuple(parts) if all(part in _PLAIN.values() for part in parts) else None

@@ -75,6 +75,11 @@ KEYS = {
     'randomness.sed': 'seed',
     'train_cfg.max_iter': 'max_iters',
     'val_cfg.typ': 'type',
+    'tasks.dept.loss_weight': 'tasks.depth',
+    'tasks.depth.loss.beta': 'MaskedL1Loss takes no ',
+    'model.backbone.norm_cfg.requires_gradd': 'requires_grad',
+    'env_cfg.dist_cfg.backnd': 'backend',
+    'tta_pipeline.1.transform': 'transforms',
 }
 VALUES = {
     'optim_wrapper.optimizer.type': ('AdamWW', "Did you mean 'AdamW'"),
@@ -100,6 +105,34 @@ VALUES = {
     'train_cfg.max_iters': (-1, 'is -1, expected 1 or more'),
     'max_iters': (-1, 'train_cfg.max_iters is -1'),
     'train_cfg.val_interval': (0, 'is 0, expected 1 or more'),
+    'train_cfg.by_epoch': (True, '`type` and `by_epoch`'),
+    'resume_settings': ('confg', "Did you mean 'config'"),
+    'log_level': ('DEBGU', "Did you mean 'DEBUG'"),
+    'default_scope': ('mmsegg', "Did you mean 'mmseg'"),
+    'sync_bn': ('torchh', "Did you mean 'torch'"),
+    'env_cfg.mp_cfg.mp_start_method': ('frok', "Did you mean 'fork'"),
+    'randomness.seed': ('zero', "is the text 'zero', expected a number"),
+    'crop_size': (128, 'pipeline.3.crop_size is 128, expected 2 numbers'),
+    'scale_range': ((2.0, 0.5), 'ratio_range needs 0 < low <= high'),
+    'train_dataloader.dataset.pipeline.4.prob': (1.5, 'pipeline.4: prob has to be in 0..1'),
+    'test_dataloader.dataset.indices': ('ten', "is the text 'ten', expected int or a list of int"),
+    'model.test_cfg.mode': ('slid', "Did you mean 'slide'"),
+    'model.test_cfg.resize': ('prediction', "Did you mean 'predictions'"),
+    'model.train_cfg.step': ('one_by_on', "Did you mean 'one_by_one'"),
+    'model.backbone.norm_cfg.type': ('BNN', "Did you mean 'BN'"),
+    'tasks.depth.headline': ('RMSEE', "Did you mean 'RMSE'"),
+    'tasks.depth.metric.min_depth': (90, 'tasks.depth.metric: DepthMetric needs 0 <= min_depth'),
+    'tasks.edge.metric.workers': (-1, 'workers must be 0'),
+    'optim_wrapper.clip_grad': (10, 'clip_grad is 10, expected dict'),
+    'param_scheduler': ([dict(power=0.9)], 'param_scheduler.0 has no `type`'),
+    'param_scheduler.0.begin': (-3, 'is -3, expected 0 or more'),
+    'default_hooks.nonfinite.action': ('skipp', "default_hooks.nonfinite: action .* got 'skipp'"),
+    'default_hooks.checkpoint.rule': ('bigger', 'rule must be greater, less or None'),
+    'default_hooks.checkpoint.interval': (0, 'interval is 0, expected 1 or more, or -1'),
+}
+HOOKS = {
+    'momentun': ('momentum', dict(type='EMAHook', momentun=0.1)),  # the averaged model takes it, not the hook
+    'HIHG': ('HIGH', dict(type='EMAHook', priority='HIHG')),
 }
 
 
@@ -144,6 +177,23 @@ def test_classes_and_values(config, key):
     value, message = VALUES[key]
     with pytest.raises(ValueError, match=message):
         check(changed(config, key, value))
+
+
+@pytest.mark.parametrize('wrong', HOOKS)
+def test_hooks_of_ones_own(config, wrong):
+    meant, hook = HOOKS[wrong]
+    with pytest.raises(ValueError, match=f"custom_hooks.0.*{wrong}.*Did you mean '{meant}'"):
+        check(changed(config, 'custom_hooks', [hook]))
+    check(changed(config, 'custom_hooks', [dict(type='EMAHook', momentum=0.1, priority='LOW', interval=2)]))
+
+
+def test_keys_of_other_systems():
+    for name, key, message in (
+        ('m3vit/m3vit_tiny_synthrooms_nyud', 'model.backbone.arch.embed_dim', "Did you mean 'embed_dims'"),
+        ('mlore/mlore_vitl_nyud_fsdp', 'strategy.model_wrapper.use_orig_parms', "Did you mean 'use_orig_params'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check(changed(Config.fromfile(REPO / f'configs/{name}.py'), key, 1))
 
 
 def test_all_mistakes_come_in_one_message(config):

@@ -79,3 +79,8 @@ def test_records_of_an_encoder_that_runs_per_task_carry_the_names(folded, names,
         assert record.per_token
         wanted = feats.of(record.task)[0].flatten(2).transpose(1, 2).softmax(dim=-1)
         assert_close(record.probabilities, wanted)
+
+
+def test_settings_that_a_backbone_of_others_does_not_take_are_named():
+    with pytest.raises(ValueError, match=r"model.backbone cannot be built from .*'depth': 19.*invalid depth 19"):
+        MultiTaskEncoderDecoder(dict(type='mmseg.ResNet', depth=19), dict(type='MultiTaskFCNHead'), tasks=TASKS)

@@ -1,8 +1,9 @@
+from torch import nn
 from torch.optim import AdamW
 
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import Depth
-from mlore_mm.utils.accepted_keys import accepted_keys, closest, unknown_keys, wrong_text
+from mlore_mm.utils.accepted_keys import accepted_keys, closest, unknown_keys
 
 
 class Base:
@@ -57,6 +58,19 @@ def test_what_was_meant():
     assert unknown_keys(dict(zzz=1, _scope_=2), accepted_keys(Base)) == {'zzz': 'It takes base.'}
 
 
-def test_text_for_a_number():
-    assert wrong_text('40', (int, float)) == "is the text '40', expected int or float"
-    assert wrong_text('40', (str, int)) is wrong_text(40, (int,)) is wrong_text('x', None) is None
+class NamesAClass:
+    def __init__(self, kind: str = 'Base', **kwargs) -> None:
+        self.inner = dict(type=kind, **kwargs)
+
+
+def test_kwargs_that_go_to_a_class_named_by_a_parameter():
+    assert accepted_keys(NamesAClass).passed_to == ('kind', 'Base')
+    assert accepted_keys(Elsewhere).passed_to is None
+
+
+def test_a_module_without_a_constructor_takes_nothing():
+    class Loss(nn.Module):
+        pass
+
+    assert accepted_keys(Loss).complete
+    assert unknown_keys(dict(beta=1), accepted_keys(Loss)) == {'beta': 'It takes nothing.'}

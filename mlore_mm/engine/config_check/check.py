@@ -3,10 +3,11 @@
 from mmengine.runner import Runner
 
 from mlore_mm.engine.config_check.components import Checker
-from mlore_mm.engine.config_check.meanings import check_baselines, check_save_best
+from mlore_mm.engine.config_check.meanings import check_baselines, check_headlines, check_save_best, check_scope
 from mlore_mm.engine.config_check.places import FIXED, PLACES
 from mlore_mm.engine.config_check.top_level import raise_mistakes
-from mlore_mm.utils.accepted_keys import accepted_keys, wrong_text
+from mlore_mm.utils.accepted_keys import accepted_keys
+from mlore_mm.utils.value_forms import wrong_text
 
 
 def check_config(cfg) -> None:
@@ -18,6 +19,8 @@ def check_config(cfg) -> None:
     Raises:
         ValueError: All mistakes, a line each, with the nearest right name.
     """
+    if wrong := check_scope(cfg):
+        raise_mistakes(wrong, cfg)
     checker = Checker(cfg.get('default_scope') or 'mlore_mm')
     for name, place in PLACES.items():
         if cfg.get(name) is not None:
@@ -27,4 +30,4 @@ def check_config(cfg) -> None:
             checker.problems.append(f'{name} {wrong}.')
     for name, known in FIXED.items():
         checker.plain(cfg.get(name), name, known)
-    raise_mistakes([*checker.problems, *check_baselines(cfg), *check_save_best(cfg)], cfg)
+    raise_mistakes([*checker.problems, *check_baselines(cfg), *check_save_best(cfg), *check_headlines(cfg)], cfg)

@@ -6,7 +6,9 @@ from numbers import Real
 from mmengine.registry import Registry
 
 from mlore_mm import registry as ours
-from mlore_mm.utils.accepted_keys import Accepted, accepted_keys, closest, unknown_keys, wrong_text
+from mlore_mm.engine.config_check.dry_build import constructor_says, what_it_says
+from mlore_mm.utils.accepted_keys import Accepted, accepted_keys, closest, unknown_keys
+from mlore_mm.utils.value_forms import wrong_form, wrong_text
 
 # Which registry a part comes from, by the parameter that holds it; otherwise from that of the whole.
 REGISTRY_OF = dict(
@@ -30,7 +32,8 @@ EXTRA = dict(init_cfg=('override', 'layer', 'checkpoint', 'prefix'))
 # Least value of a number, by its key, wherever it stands.
 LEAST = dict(
     max_iters=1, max_epochs=1, val_interval=1, batch_size=1, num_workers=0, loss_weight=0, lr=0, weight_decay=0,
-    accumulative_counts=1, base_batch_size=1, times=1, out_channels=1, embed_dims=1, top_k=1, task_rank=1,
+    accumulative_counts=1, base_batch_size=1, times=1, begin=0, interval=-1, momentum=0, seed=0, num_experts=1,
+    out_channels=1, embed_dims=1, top_k=1, task_rank=1,
 )  # fmt: skip
 
 
@@ -72,15 +75,36 @@ class Checker:
             hint = f'Did you mean {meant!r}?' if meant else 'Is its module named in custom_imports?'
             self.problems.append(f'{place}.type is {kind!r}, which no {registry.name} is called. {hint}')
             return
-        self.keys(config, place, accepted_keys(cls), _name(cls), ('type', '_scope_', *extra))
+        before = len(self.problems)
+        self.keys(config, place, self.accepted(cls, config, registry), cls, ('type', '_scope_', *extra))
         self.inside(config, place, registry, getattr(cls, 'config_keys', {}))
+        if len(self.problems) == before and (said := what_it_says(cls, config, extra)):
+            self.problems.append(f'{place}: {said}')
 
-    def keys(self, config: dict, place: str, accepted: Accepted, owner: str, extra: Iterable[str] = ()) -> None:
-        """The keys of one dict, and the form of their values."""
+    def accepted(self, cls, config: dict, registry: Registry) -> Accepted:
+        """What the class takes, and what the class takes to which it hands the rest."""
+        found = accepted_keys(cls)
+        if found.passed_to is None:
+            return found
+        key, default = found.passed_to
+        other = self.find(config.get(key, default), registry)
+        rest = Accepted({}, False) if other is None else accepted_keys(other)
+        return Accepted({**rest.names, **found.names}, rest.complete)
+
+    def try_out(self, config: dict, place: str, registry: Registry, **more) -> None:
+        """Build it, to see what its constructor says."""
+        cls = self.find(config['type'], registry) if isinstance(config.get('type'), str) else config.get('type')
+        if cls is not None and (said := constructor_says(cls, {**config, **more})):
+            self.problems.append(f'{place}: {said}')
+
+    def keys(self, config: dict, place: str, accepted: Accepted, owner, extra: Iterable[str] = ()) -> None:
+        """The keys of one dict, and the form of their values; ``owner`` is a class, or words for what takes them."""
         for key, hint in unknown_keys(config, accepted, extra).items():
-            self.problems.append(f'{place}.{key}: {owner} takes no {key!r}. {hint}')
+            self.problems.append(f'{place}.{key}: {_name(owner)} takes no {key!r}. {hint}')
+        # Annotations of others are not always meant so.
+        wrong = wrong_form if getattr(owner, '__module__', '').startswith(f'{ours.__package__}.') else wrong_text
         for key, value in config.items():
-            self.value(value, f'{place}.{key}', key, accepted.names.get(key))
+            self.value(value, f'{place}.{key}', key, wrong(value, accepted.names.get(key)))
 
     def inside(self, config: dict, place: str, registry: Registry, known: dict) -> None:
         """The parts of a component; ``known`` are the keys of those that are plain dicts."""
@@ -100,15 +124,43 @@ class Checker:
                 self.anything(item, f'{place}.{index}', registry, key)
         elif isinstance(value, dict):
             if key in LAYERS:
+                self.layer(value, place)
                 return
             if 'type' in value and isinstance(value['type'], (str, type)):
                 self.component(value, place, registry, extra=EXTRA.get(key, ()))
             else:
                 self.inside(value, place, registry, {})
 
+    def layer(self, config: dict, place: str) -> None:
+        """A layer of mmcv's builders, such as ``dict(type='BN', requires_grad=True)``."""
+        kind = config.get('type')
+        cls = self.find(kind, ours.MODELS) if isinstance(kind, str) else None
+        if isinstance(kind, str) and cls is None:
+            meant = closest(kind, known_types(ours.MODELS))
+            hint = f' Did you mean {meant!r}?' if meant else ''
+            self.problems.append(f'{place}.type is {kind!r}, which no layer is called.{hint}')
+        elif cls is not None:
+            self.keys(config, place, accepted_keys(cls), cls, ('type', 'requires_grad'))
+
+    def is_dict(self, config, place: str, example: str) -> bool:
+        """Whether it is one; told where it is something else."""
+        if config is not None and not isinstance(config, dict) and not hasattr(config, '__dict__'):
+            self.problems.append(f'{place} is {config!r}, expected {example}.')
+        return isinstance(config, dict)
+
     # ---- plain dicts -----------------------------------------------------------------------------------------------
     def plain(self, config, place: str, known) -> None:
-        """A dict without a ``type``; ``known`` are its keys, or the class or function that takes them."""
+        """A dict without a ``type``.
+
+        ``known`` are its keys, or the class or function that takes them, or a dict that says the same of what is
+        inside; of a value that is no dict, the set of what it may be.
+        """
+        if isinstance(known, (set, frozenset)):
+            if isinstance(config, str) and config not in known:
+                meant = closest(config, [x for x in known if isinstance(x, str)])
+                hint = f'Did you mean {meant!r}?' if meant else f'It is one of {sorted(known, key=str)}.'
+                self.problems.append(f'{place} is {config!r}. {hint}')
+            return
         if not isinstance(config, dict):
             return
         accepted = accepted_keys(known) if callable(known) else Accepted(dict.fromkeys(known), True)
@@ -117,9 +169,8 @@ class Checker:
             if isinstance(known, dict) and known.get(key) is not None:
                 self.plain(value, f'{place}.{key}', known[key])
 
-    def value(self, value, place: str, key: str, expected: tuple[type, ...] | None) -> None:
-        """A text in place of a number or a yes or no, and numbers that are too small."""
-        wrong = wrong_text(value, expected)
+    def value(self, value, place: str, key: str, wrong: str | None) -> None:
+        """A value of another form than expected, and numbers that are too small."""
         if wrong:
             self.problems.append(f'{place} {wrong}.')
         elif key in LEAST and isinstance(value, str):
@@ -162,5 +213,5 @@ def known_types(registry: Registry, wanted: str = '') -> list[str]:
     return names
 
 
-def _name(cls) -> str:
-    return getattr(cls, '__name__', str(cls))
+def _name(owner) -> str:
+    return getattr(owner, '__name__', str(owner))

@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 
 import torch
 
-from mlore_mm.registry import EVALUATOR, METRICS
+from mlore_mm.registry import EVALUATOR, METRICS, MODELS
 from mlore_mm.tasks import TaskSet
 from mlore_mm.utils.accepted_keys import closest
 
@@ -23,6 +24,30 @@ def check_baselines(cfg) -> list[str]:
                 problems.append(f'{place}.{name}: there is no such task. {hint}')
             elif isinstance(value, str) or not value > 0:
                 problems.append(f'{place}.{name} is {value!r}, expected a number above 0.')
+    return problems
+
+
+def check_scope(cfg) -> list[str]:
+    """``default_scope`` is a package whose registries are there."""
+    scope = cfg.get('default_scope')
+    known = sorted({'mmengine', MODELS.scope, *MODELS.parent.children})
+    if scope is None or scope in known or (isinstance(scope, str) and find_spec(scope) is not None):
+        return []
+    meant = closest(str(scope), known)
+    hint = f'Did you mean {meant!r}?' if meant else f'There are {", ".join(known)}.'
+    return [f'default_scope is {scope!r}, which is no package here. {hint}']
+
+
+def check_headlines(cfg) -> list[str]:
+    """``headline`` of a task, where a config gives one, is a number that its metric reports."""
+    problems, tasks = [], TaskSet(cfg.tasks)
+    for name in tasks:
+        given = cfg.tasks[name].get('headline')
+        known = [x.partition('/')[2] for x in _reported(tasks, name)] if given else []
+        if known and given not in known:
+            meant = closest(given, known)
+            hint = f'Did you mean {meant!r}?' if meant else f'There are {", ".join(known)}.'
+            problems.append(f'tasks.{name}.headline is {given!r}, which its metric does not report. {hint}')
     return problems
 
 

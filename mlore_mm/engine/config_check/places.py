@@ -1,7 +1,10 @@
 """What stands where at the top level of a config, and which registry it is built by."""
 
+import logging
+
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Priority, Runner, TestLoop, ValLoop
+from torch.distributed import init_process_group
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
@@ -19,7 +22,7 @@ _LOADER_EXTRA = ('dataset', 'sampler', 'batch_sampler', 'worker_init_fn', 'colla
 
 
 def dataloader(checker: Checker, name: str, config) -> None:
-    if not isinstance(config, dict):
+    if not checker.is_dict(config, name, 'dict(batch_size=..., dataset=...)'):
         return
     checker.keys(config, name, accepted_keys(DataLoader), 'a dataloader', _LOADER_EXTRA)
     for key, registry in (('dataset', ours.DATASETS), ('sampler', ours.DATA_SAMPLERS)):
@@ -29,8 +32,10 @@ def dataloader(checker: Checker, name: str, config) -> None:
 
 
 def loop(checker: Checker, name: str, config) -> None:
-    if not isinstance(config, dict):
+    if not checker.is_dict(config, name, "dict(type='...')"):
         return
+    if 'type' in config and 'by_epoch' in config:
+        checker.problems.append(f'{name} has `type` and `by_epoch`, which say the same. Leave `by_epoch` out.')
     by_epoch = EpochBasedTrainLoop if config.get('by_epoch') else IterBasedTrainLoop
     default = dict(train_cfg=by_epoch, val_cfg=ValLoop, test_cfg=TestLoop)[name]
     checker.component(config, name, ours.LOOPS, default, ('by_epoch',))
@@ -81,13 +86,26 @@ def hooks(checker: Checker, name: str, config) -> None:
             checker.problems.append(f'{name}.{key} has no `type`, so nothing can be built from {dict(hook)}. {hint}')
         else:
             checker.component(hook, f'{name}.{key}', ours.HOOKS, extra=('priority',))
+            _priority(checker, f'{name}.{key}.priority', hook)
+
+
+def _priority(checker: Checker, place: str, hook) -> None:
+    """A name such as 'LOW', or a number."""
+    given = hook.get('priority') if isinstance(hook, dict) else None
+    if isinstance(given, str) and given.upper() not in Priority.__members__:
+        meant = closest(given, Priority.__members__)
+        hint = f'Did you mean {meant!r}?' if meant else f'There are {", ".join(Priority.__members__)}.'
+        checker.problems.append(f'{place} is {given!r}. {hint}')
 
 
 def schedulers(checker: Checker, name: str, config) -> None:
+    if isinstance(config, dict) and 'type' not in config:  # lists by name, for several optimizers
+        for key, inner in config.items():
+            schedulers(checker, f'{name}.{key}', inner)
+        return
     for index, item in enumerate(config if isinstance(config, (list, tuple)) else [config]):
-        if isinstance(item, dict) and 'type' in item:
-            where = f'{name}.{index}' if isinstance(config, (list, tuple)) else name
-            checker.component(item, where, ours.PARAM_SCHEDULERS, extra=('convert_to_iter_based',))
+        where = f'{name}.{index}' if isinstance(config, (list, tuple)) else name
+        checker.component(item, where, ours.PARAM_SCHEDULERS, extra=('convert_to_iter_based',))
 
 
 def tasks(checker: Checker, name: str, config) -> None:
@@ -97,6 +115,8 @@ def tasks(checker: Checker, name: str, config) -> None:
         for part, registry in (('loss', ours.MODELS), ('metric', ours.METRICS)):
             if isinstance(task.get(part), dict) and 'type' not in task[part]:  # that of the class, with other options
                 checker.component(getattr(built, part), f'{name}.{key}.{part}', registry)
+        if not checker.problems:
+            checker.try_out(built.metric, f'{name}.{key}.metric', ours.METRICS, task=key)
 
 
 def _by(registry, default: str | None = None, extra: tuple[str, ...] = ()):
@@ -129,10 +149,19 @@ PLACES = dict(
 FIXED = dict(
     env_cfg=dict(
         cudnn_benchmark=None,
-        mp_cfg=dict(mp_start_method=None, opencv_num_threads=None),
-        dist_cfg=None,
+        mp_cfg=dict(mp_start_method=frozenset(('fork', 'spawn', 'forkserver')), opencv_num_threads=None),
+        dist_cfg=dict(
+            dict.fromkeys(accepted_keys(init_process_group).names),
+            backend={'nccl', 'gloo', 'mpi', 'smddp', 'hccl', 'cncl', 'mccl'},
+            port=None,
+            init_backend=None,
+        ),
         resource_limit=None,
     ),
+    log_level=frozenset(logging._nameToLevel),
+    launcher=frozenset(('none', 'pytorch', 'slurm', 'mpi')),
+    sync_bn=frozenset(('torch', 'mmcv')),
+    resume_settings=frozenset(('checkpoint', 'config')),
     randomness=Runner.set_randomness,
     feature_cache=dict(path=None, augmentations=None),
     auto_scale_lr=dict(enable=None, base_batch_size=None),

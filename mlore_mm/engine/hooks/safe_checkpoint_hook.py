@@ -51,6 +51,8 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(self, *args, published_suffix: str = '.pth', save_trainable_only: bool = False, **options) -> None:
         super().__init__(*args, **options)
         self.save_trainable_only = save_trainable_only
+        if self.interval == 0:
+            raise ValueError('interval is 0, expected 1 or more, or -1 for no checkpoints but the last and the best.')
         if published_suffix not in ('.pth', '.safetensors'):
             raise ValueError(f"published_suffix is '.pth' or '.safetensors', but got {published_suffix!r}.")
         if published_suffix == '.safetensors' and 'state_dict' not in (self.published_keys or ['state_dict']):

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mlore_mm.models.backbones.upcycle import adapt_dense_checkpoint
-from mlore_mm.models.backbones.vit import PatchEmbed, SelfAttention, TransformerLayer, architecture, resize_pos_embed
+from mlore_mm.models.backbones.vit import (
+    ARCH_KEYS,
+    PatchEmbed,
+    SelfAttention,
+    TransformerLayer,
+    architecture,
+    resize_pos_embed,
+)
 from mlore_mm.models.layers.token_mixture import TokenMixture
 from mlore_mm.models.layers.token_router import ConditionedRouter, MultiGateRouter, TaskFeatures
 from mlore_mm.registry import MODELS
@@ -56,6 +63,7 @@ class M3ViT(BaseModule):
         ValueError: An unknown gate, or numbers that do not fit each other.
     """
 
+    config_keys = dict(arch=ARCH_KEYS)
     call_mode, needs_tasks = 'per_task', True
 
     def __init__(
@@ -89,6 +97,8 @@ class M3ViT(BaseModule):
         size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         if size[0] % patch_size or size[1] % patch_size:
             raise ValueError(f'img_size={size} has to be a multiple of patch_size={patch_size}.')
+        if int(expert_ratio * self.embed_dims) < 1:
+            raise ValueError(f'expert_ratio={expert_ratio} of {self.embed_dims} channels leaves experts no width.')
         self.patch_size, self.with_cp, self.gate_init = patch_size, with_cp, gate_init
         self.grid = (size[0] // patch_size, size[1] // patch_size)
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size)

@@ -7,7 +7,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mlore_mm.models.backbones.vit import FeedForward, PatchEmbed, architecture, resize_pos_embed
+from mlore_mm.models.backbones.vit import ARCH_KEYS, FeedForward, PatchEmbed, architecture, resize_pos_embed
 from mlore_mm.models.layers.mixture_attention import ExpertUsage, MixtureAttention, WideAttention, reset_experts
 from mlore_mm.models.layers.token_mixture import ExpertLinear, TokenMixture
 from mlore_mm.models.layers.token_router import MultiGateRouter
@@ -48,6 +48,7 @@ class ModSquadViT(BaseModule):
         ValueError: Numbers that do not fit each other.
     """
 
+    config_keys = dict(arch=ARCH_KEYS)
     call_mode, needs_tasks = 'per_task', True
 
     def __init__(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mlore_mm.models.backbones.vit import (
+    ARCH_KEYS,
     PatchEmbed,
     TransformerLayer,
     architecture,
@@ -58,6 +59,7 @@ class TaskPrompterViT(BaseModule):
         ValueError: A size, a number of windows or of prompts that is not possible.
     """
 
+    config_keys = dict(arch=ARCH_KEYS)
     call_mode, needs_tasks = 'owner', True
 
     def __init__(

@@ -15,6 +15,7 @@ from mlore_mm.models.encoder_facts import EncoderFacts
 from mlore_mm.registry import MODELS
 
 # name: (embed_dims, num_layers, num_heads)
+ARCH_KEYS = ('embed_dims', 'num_layers', 'num_heads')
 ARCHITECTURES = {
     'tiny': (192, 12, 3),
     'small': (384, 12, 6),
@@ -47,6 +48,8 @@ class PlainViT(BaseModule):
         init_cfg: As in mmengine.
         in_channels: Channels of the image; weights of another number do not load.
     """
+
+    config_keys = dict(arch=ARCH_KEYS)
 
     def __init__(
         self,
@@ -210,7 +213,9 @@ def architecture(arch: str | dict) -> tuple[int, int, int]:
         if arch not in ARCHITECTURES:
             raise ValueError(f'PlainViT knows arch {sorted(ARCHITECTURES)} or a dict, but got {arch!r}.')
         return ARCHITECTURES[arch]
-    return arch['embed_dims'], arch['num_layers'], arch['num_heads']
+    if set(arch) != set(ARCH_KEYS):
+        raise ValueError(f'arch is a name or a dict of {", ".join(ARCH_KEYS)}, but got {dict(arch)}.')
+    return tuple(arch[key] for key in ARCH_KEYS)
 
 
 def _adapt_checkpoint(module: PlainViT, state: dict, prefix: str, *unused) -> None:

@@ -32,6 +32,9 @@ class MultiTaskHead(BaseModule):
         ValueError: ``in_channels`` and ``in_index`` disagree, or ``reference_level`` is not one of the levels.
     """
 
+    # Names of the groups of auxiliary logits that there are; None where a head does not say.
+    auxiliary_groups: tuple[str, ...] | None = None
+
     def __init__(
         self,
         tasks: TaskSet | Mapping,

@@ -57,6 +57,7 @@ class DenseMTLHead(MultiTaskHead):
         self._check(channels, side_scales, exchange)
         names = list(self.tasks)
         self.channels, self.side_scales = list(channels), sorted(set(side_scales))
+        self.auxiliary_groups = tuple(f'scale_{scale}' for scale in self.side_scales)
         self.decoders = nn.ModuleDict(
             {name: SectionDecoder(self.in_channels, channels, dilations, dropout) for name in names}
         )

@@ -46,6 +46,8 @@ class FGMoEHead(MultiTaskHead):
         init_cfg: As in mmengine.
     """
 
+    auxiliary_groups = ()
+
     def __init__(
         self,
         tasks: TaskSet | Mapping,

@@ -48,6 +48,8 @@ class InvPTHead(MultiTaskHead):
         ValueError: Strides that the stages cannot use.
     """
 
+    auxiliary_groups = (INTERMEDIATE,)
+
     def __init__(
         self,
         tasks: TaskSet | Mapping,

@@ -46,6 +46,7 @@ class MLoREDecodeHead(MultiTaskHead):
         init_cfg: As in mmengine.
     """
 
+    auxiliary_groups = ()
     config_keys = dict(gate=TopKGate)
 
     def __init__(

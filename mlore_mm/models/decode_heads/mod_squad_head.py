@@ -27,6 +27,8 @@ class ModSquadHead(MultiTaskHead):
         init_cfg: As in mmengine.
     """
 
+    auxiliary_groups = ()
+
     def __init__(
         self,
         tasks: TaskSet | Mapping,

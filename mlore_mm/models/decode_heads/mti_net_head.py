@@ -59,6 +59,7 @@ class MTINetHead(CrossTaskHead):
                 f'excitation has a sixteenth of them), but got in_channels={widths}. Take other levels with in_index, '
                 'or a neck that widens them.'
             )
+        self.auxiliary_groups = tuple(f'scale_{s}' for s in range(len(widths)))
         coarser = [*widths[1:], 0]
         self.initial = nn.ModuleList(
             InitialPrediction(outputs, width + below, width, BasicBlock)

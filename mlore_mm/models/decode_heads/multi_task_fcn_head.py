@@ -30,6 +30,8 @@ class MultiTaskFCNHead(MultiTaskHead):
         init_cfg: As in mmengine.
     """
 
+    auxiliary_groups = ()
+
     def __init__(
         self,
         tasks: TaskSet | Mapping,

@@ -34,6 +34,8 @@ class PADNetHead(CrossTaskHead):
         aux_tasks: Names of tasks that are supervised and not predicted.
     """
 
+    auxiliary_groups = ('initial',)
+
     def __init__(
         self,
         tasks,

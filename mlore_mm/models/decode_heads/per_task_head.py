@@ -31,6 +31,8 @@ class PerTaskHead(MultiTaskHead):
         ValueError: ``heads`` names an unknown task.
     """
 
+    auxiliary_groups = ()
+
     def __init__(
         self,
         tasks: TaskSet | Mapping,

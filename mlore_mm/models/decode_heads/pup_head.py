@@ -59,6 +59,7 @@ class PUPHead(MultiTaskHead):
         order = [*named, *(name for name in self.tasks if name not in named)]
         outputs = {name: self.tasks[name].out_channels for name in order}
         self.attention = nn.ModuleDict({str(level): TaskAttention(outputs, embed_dims) for level in tam_levels})
+        self.auxiliary_groups = tuple(f'tam_level{level}' for level in self.attention)
 
     def _groups(self) -> dict[str, str]:
         """Group of extra predictions to its level, those that this pass computes."""

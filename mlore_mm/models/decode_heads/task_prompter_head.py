@@ -34,6 +34,8 @@ class TaskPrompterHead(MultiTaskHead):
         init_cfg: As in mmengine.
     """
 
+    auxiliary_groups = ()
+
     def __init__(
         self,
         tasks: TaskSet | Mapping,

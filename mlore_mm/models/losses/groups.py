@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlore_mm.tasks import TaskSet, check_task_names
+from mlore_mm.utils.accepted_keys import closest
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,19 @@ class AuxiliaryGroup:
         if self.tasks in ('all', 'main'):
             return tasks.main if self.tasks == 'main' else tasks.names
         return tuple(check_task_names(self.tasks, tasks.names))
+
+
+def check_groups(criterion: nn.Module, head: nn.Module) -> None:
+    """
+    Raises:
+        ValueError: The criterion gives weight to a group of auxiliary logits that the head does not make.
+    """
+    made = getattr(head, 'auxiliary_groups', None)
+    for group in getattr(criterion, 'groups', ()) if made is not None else ():
+        if group not in made:
+            meant = closest(group, made)
+            hint = f'Did you mean {meant!r}?' if meant else f'It makes {", ".join(made) or "none"}.'
+            raise ValueError(
+                f"criterion.auxiliary names the group '{group}', but {type(head).__name__} makes no such auxiliary "
+                f'logits, so it would do nothing. {hint}'
+            )

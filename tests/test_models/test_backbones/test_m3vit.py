@@ -100,5 +100,7 @@ def test_mistakes():
         build(num_experts=3, top_k=4)
     with pytest.raises(ValueError, match=r'\[4, 4, 4\] for 2 mixtures'):
         build(num_experts=[4, 4, 4])
+    with pytest.raises(ValueError, match='expert_ratio=0 of .* no width'):
+        build(expert_ratio=0)
     with pytest.raises(ValueError, match='task_dims >= 1, but got 0'):
         build(gate='conditioned', task_dims=0)

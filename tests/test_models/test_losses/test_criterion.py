@@ -8,6 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mlore_mm.models.losses import MaskedL1Loss, MultiTaskCriterion
+from mlore_mm.models.losses.groups import check_groups
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 from mlore_mm.registry import TASKS as TASKS_REGISTRY
@@ -244,3 +245,15 @@ def test_small_logits_of_half_precision_are_upsampled_in_full():
 def test_an_unknown_average_is_named():
     with pytest.raises(ValueError, match='median'):
         MultiTaskCriterion(dict(depth=dict(type='Depth')), average='median')
+
+
+def test_a_group_that_the_head_does_not_make_is_named():
+    class Head(nn.Module):
+        auxiliary_groups: tuple | None = ('initial', 'scale_1')
+
+    criterion = MultiTaskCriterion(TASKS, auxiliary=dict(initals=1.0))
+    with pytest.raises(ValueError, match="group 'initals', but Head makes no such.*Did you mean 'initial'"):
+        check_groups(criterion, Head())
+    check_groups(MultiTaskCriterion(TASKS, auxiliary=dict(scale_1=1.0)), Head())
+    Head.auxiliary_groups = None  # a head that does not say
+    check_groups(criterion, Head())
