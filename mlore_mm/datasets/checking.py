@@ -11,8 +11,7 @@ from mlore_mm.datasets.multi_task_dataset import MultiTaskDataset
 from mlore_mm.datasets.nyud_v2 import NYUDv2Dataset
 from mlore_mm.datasets.pascal_context import PASCALContextDataset
 from mlore_mm.datasets.sample_list import read_split, require_folder
-from mlore_mm.datasets.survey import TaskSurvey, survey_label
-from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage
+from mlore_mm.datasets.survey import Photo, TaskSurvey, survey_label
 from mlore_mm.registry import LABEL_READERS
 from mlore_mm.tasks import TaskSet
 
@@ -127,7 +126,7 @@ def inspect_sample(root: str, archive: Archive, sample_id: str) -> tuple[list[st
     """What is wrong with each file of a sample, and what the labels hold that training would take."""
     image = os.path.join(root, archive.dataset.IMG_DIR, sample_id + archive.dataset.IMG_SUFFIX)
     try:
-        size = LoadMultiTaskImage()(dict(img_path=image))['ori_shape']
+        photo = Photo.read(image)
     except ValueError as error:
         return [str(error)], {}  # nothing to compare the labels with
     problems, surveys = [], {}
@@ -138,7 +137,9 @@ def inspect_sample(root: str, archive: Archive, sample_id: str) -> tuple[list[st
             problems.append(f"No label of task '{name}': expected {wanted}.")
         for reader in present:
             try:
-                survey = survey_label(archive.tasks[name], reader, reader.paths(root, sample_id), size, image)
+                survey = survey_label(
+                    archive.tasks[name], reader, reader.paths(root, sample_id), photo.size, image, photo
+                )
                 surveys.setdefault(name, survey)
             except ValueError as error:
                 problems.append(str(error))

@@ -9,8 +9,8 @@ from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mlore_mm.datasets.multi_task_dataset import MultiTaskDataset
-from mlore_mm.datasets.survey import TaskSurvey, merge_surveys, survey_label
-from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label, read_label
+from mlore_mm.datasets.survey import Photo, TaskSurvey, merge_surveys, survey_label
+from mlore_mm.datasets.transforms.loading import check_label, read_label
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import bind_tasks, leaf_datasets
 
@@ -83,7 +83,7 @@ class _Samples(Dataset):
         try:
             info = self.dataset.get_data_info(index)
             image = os.fspath(info['img_path'])
-            size = LoadMultiTaskImage()(dict(img_path=image))['ori_shape']
+            photo = Photo.read(image)
         except ValueError as error:
             return [str(error)], {}  # nothing to compare the labels with
         problems, surveys = [], {}
@@ -94,7 +94,7 @@ class _Samples(Dataset):
                 surveys[name].missing = 1
                 continue
             try:
-                surveys[name] = survey_label(task, *info['label_files'][name], size, image)
+                surveys[name] = survey_label(task, *info['label_files'][name], photo.size, image, photo)
             except ValueError as error:
                 problems.append(str(error))
         return problems, surveys

@@ -57,6 +57,15 @@ def decode_image(data: bytes, path: str, strict: bool = True) -> np.ndarray:
     return image
 
 
+def exif_orientation(path: str) -> int:
+    """How a viewer would turn the photo, 1 to 8 as EXIF counts; 1, upright, where the file does not say."""
+    try:
+        with Image.open(path) as picture:
+            return int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damage in a header field; whether the photo can be read is asked elsewhere
+        return 1
+
+
 def _warn_of_orientation(path: str) -> None:
     if 'orientation' in _said:
         return

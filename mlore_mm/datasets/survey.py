@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from mlore_mm.datasets.alignment import Alignment
+from mlore_mm.datasets.image_io import exif_orientation
 from mlore_mm.datasets.label_readers import LabelReader
-from mlore_mm.datasets.transforms.loading import check_label, read_label
+from mlore_mm.datasets.transforms.loading import LoadMultiTaskImage, check_label, read_label
 from mlore_mm.tasks import Finding, Task
 
 _KINDS = 3  # marks of a label that are remembered
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What a label is compared with: pixels (H, W, C) as they lie in the file, and the EXIF tag (1 for upright)."""
+
+    pixels: np.ndarray
+    orientation: int = 1
+
+    @classmethod
+    def read(cls, path: str) -> Photo:
+        """
+        Raises:
+            ValueError: It cannot be read.
+        """
+        return cls(LoadMultiTaskImage()(dict(img_path=path))['img'], exif_orientation(path))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[:2]
 
 
 class TaskSurvey:
@@ -26,11 +49,14 @@ class TaskSurvey:
         self.reader: LabelReader | None = None
         self.marks: Counter = Counter()  # values that the reader took as no label by its default, by value
         self.missing = 0
+        self.alignment = Alignment()
 
-    def add(self, label: np.ndarray, raw: np.ndarray, reader: LabelReader) -> None:
-        """Take in a label, and what the reader gave before it was filled."""
+    def add(self, label: np.ndarray, raw: np.ndarray, reader: LabelReader, photo: Photo | None = None) -> None:
+        """Take in a label, what the reader gave before it was filled, and the photo that it belongs to."""
         self.reader = reader
         self.statistics.add(label)
+        if photo is not None:
+            self.alignment.add(photo.pixels, label, self.statistics.counted(label), photo.orientation)
         if isinstance(raw, np.ma.MaskedArray) and not reader.named:
             mask = np.ma.getmaskarray(raw)
             values = raw.data[mask] if raw.ndim == 2 else raw.data[mask.any(axis=-1)]
@@ -43,13 +69,14 @@ class TaskSurvey:
         self.statistics.merge(other.statistics)
         self.marks += other.marks
         self.missing += other.missing
+        self.alignment.merge(other.alignment)
         self.reader = self.reader or other.reader
         return self
 
     def findings(self, whole: bool = True) -> list[Finding]:
         """See :meth:`LabelStatistics.findings`."""
         code = self.reader.code if self.reader else str
-        return self._marked(code) + self.statistics.findings(whole, code)
+        return self._marked(code) + self.statistics.findings(whole, code) + self.alignment.findings(self.task)
 
     def _marked(self, code) -> list[Finding]:
         found = []
@@ -69,9 +96,14 @@ class TaskSurvey:
 
 
 def survey_label(
-    task: Task, reader: LabelReader, paths: tuple[str, ...], size: tuple[int, int], img_path: str
+    task: Task,
+    reader: LabelReader,
+    paths: tuple[str, ...],
+    size: tuple[int, int],
+    img_path: str,
+    photo: Photo | None = None,
 ) -> TaskSurvey:
-    """Read one label and look at it.
+    """Read one label and look at it, beside its photo if that is given.
 
     Raises:
         ValueError: It cannot be read, or holds what means nothing.
@@ -79,7 +111,7 @@ def survey_label(
     survey = TaskSurvey(task)
     raw = read_label(reader, paths)
     if raw is not None:
-        survey.add(check_label(raw, task, size, paths[0], img_path), raw, reader)
+        survey.add(check_label(raw, task, size, paths[0], img_path), raw, reader, photo)
     return survey
 
 

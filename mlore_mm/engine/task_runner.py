@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from mlore_mm.datasets import MultiTaskDataset, SeededDataset
 from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint
 from mlore_mm.engine.checkpoints.files import steps_in
-from mlore_mm.engine.checkpoints.resume_settings import settle_settings, warn_of
+from mlore_mm.engine.checkpoints.resume_settings import batch_difference, batch_of, settle_settings, warn_of
 from mlore_mm.engine.config_check import check_config, check_names
 from mlore_mm.engine.feature_cache import bind_feature_cache
 from mlore_mm.engine.folder_lock import FolderLock
@@ -97,10 +97,16 @@ class TaskRunnerMixin:
             check_averages(kwargs['checkpoint'], name)
             if source is not None:
                 self._settle_settings(kwargs['checkpoint'], name)
+                meta = kwargs['checkpoint']['meta']
+                told = batch_difference(meta.get('batch'), batch_of(self), meta['iter'])
+                if told:
+                    self.logger.warning(told)
         if fn_name == 'before_val':
             for hook in self.hooks:
                 if isinstance(hook, PreemptionHook):
                     hook.before_validation(self)
+        if fn_name == 'before_save_checkpoint':
+            kwargs['checkpoint'].setdefault('meta', {})['batch'] = batch_of(self)
         super().call_hook(fn_name, **kwargs)
 
     def _settle_settings(self, checkpoint: dict, source: str) -> None:

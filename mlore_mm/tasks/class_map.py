@@ -34,6 +34,11 @@ class ClassMap(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.interpolation != 'nearest':
+            raise ValueError(
+                f"Task '{self.name}' holds class ids and has interpolation={self.interpolation!r}: between class 3 and "
+                f"class 5 it would find class 4. Leave it out, which is 'nearest'."
+            )
         for key, entries in (('classes', self.classes), ('palette', self.palette)):
             if entries and len(entries) != self.out_channels:
                 raise ValueError(

@@ -65,11 +65,15 @@ class LabelStatistics:
         self.images = self.pixels = self.valid = 0
         self.empty = 0  # images without a valid pixel
 
-    def add(self, label: np.ndarray) -> LabelStatistics:
-        """Take in a label (H, W) or (H, W, C) as the pipeline carries it."""
+    def counted(self, label: np.ndarray) -> np.ndarray:
+        """(H, W) bool: the pixels of a label that count."""
         masked = self.task.mask_values(label)
         tensor = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(masked).transpose(2, 0, 1)))
-        valid = self.task.valid_mask(tensor)[0].numpy()
+        return self.task.valid_mask(tensor)[0].numpy()
+
+    def add(self, label: np.ndarray) -> LabelStatistics:
+        """Take in a label (H, W) or (H, W, C) as the pipeline carries it."""
+        valid = self.counted(label)
         self.images += 1
         self.pixels += valid.size
         self.valid += int(valid.sum())

@@ -112,3 +112,16 @@ def test_killed_with_averages_and_accumulation_it_ends_with_the_same_bits(tmp_pa
     assert ends == [143, -signal.SIGKILL, 143, -signal.SIGKILL]
     assert train(config, tmp_path / 'killed', **options) == 0
     assert differences(tmp_path / 'straight/iter_8.pth', tmp_path / 'killed/iter_8.pth') == []
+
+
+def test_another_batch_is_told(tmp_path, caplog):
+    config, work = write_config(tmp_path, iters=4, workers=0), tmp_path / 'work'
+    quick = {'train_dataloader.persistent_workers': False, **SEED}
+    assert train(config, work, ('before_train_iter', 3), **quick) == -signal.SIGKILL
+    batch = read_checkpoint(work / 'iter_2.pth')['meta']['batch']
+    assert batch['processes'] == batch['accumulation'] == 1
+    larger = 2 * batch['images']
+    assert train(config, work, **quick, **{'train_dataloader.batch_size': larger}) == 0
+    (log,) = sorted(work.glob('*/*.log'))[-1:]
+    assert f'trained with {batch["images"]} images to an update' in log.read_text()
+    assert f'this config has {larger} images, which is in use' in log.read_text()

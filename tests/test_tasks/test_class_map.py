@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_array_equal
 from torch.testing import assert_close
@@ -42,3 +43,8 @@ def test_colours_come_from_the_palette_or_from_pascal_voc():
     task = SemSeg(name='semseg', out_channels=2, palette=((9, 8, 7), (1, 2, 3)))
     assert task.draw(ids(1, 0, 255)[None]).tolist() == [[[1, 2, 3], [9, 8, 7], [0, 0, 0]]]
     assert SemSeg(name='semseg').draw(ids(15)[None]).tolist() == [[[192, 128, 128]]]  # a person
+
+
+def test_ids_are_not_interpolated():
+    with pytest.raises(ValueError, match="'semseg' holds class ids and has interpolation='bilinear'.*class 4"):
+        SemSeg(name='semseg', out_channels=9, interpolation='bilinear')

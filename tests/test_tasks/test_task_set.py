@@ -44,7 +44,7 @@ def test_mistakes_are_named():
         TaskSet({})
     with pytest.raises(ValueError, match=r"Task 'x' has type 'Dpeth'.*Known kinds: \[.*'Depth'"):
         TaskSet(dict(x=dict(type='Dpeth')))
-    with pytest.raises(ValueError, match="Task 'x' has type None"):
+    with pytest.raises(ValueError, match='tasks.x has no `type`'):
         TaskSet(dict(x=dict(out_channels=3)))
     with pytest.raises(KeyError, match=r"Unknown task 'flow'; the tasks here are \['depth', 'semseg', 'edge'\]"):
         TaskSet(CONFIG)['flow']

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from mlore_mm.datasets.label_readers import IdMapReader
+from mlore_mm.datasets.label_readers import IdMapReader, NpyReader, ScaledReader
 from mlore_mm.structures import MultiTaskDataSample, file_name
-from mlore_mm.tasks import TaskSet
+from mlore_mm.tasks import DenseRegression, Task, TaskSet
 from mlore_mm.utils.whole_files import write_array, write_whole
 
 
@@ -31,7 +33,8 @@ def save_predictions(
         tasks: The tasks, by name.
         out_dir: The folder.
         name: Name of the files, without suffix; may hold folders.
-        encoders: By task what changes the numbers before they are written, such as ids to the codes of label files.
+        encoders: By task what makes of a prediction (C, H, W) the codes of label files, with the suffix of the file, or
+            None where these cannot hold it.
 
     Returns:
         The file of each task.
@@ -43,9 +46,9 @@ def save_predictions(
     for task_name, task in tasks.items():
         if task_name not in sample.pred:
             continue
-        values, suffix = task.to_file(sample.pred.get(task_name).detach().cpu().float().numpy())
-        if task_name in (encoders or {}):
-            values = encoders[task_name](values)
+        pred = sample.pred.get(task_name).detach().cpu().float().numpy()
+        coded = (encoders or {}).get(task_name, lambda pred: None)(pred)
+        values, suffix = task.to_file(pred) if coded is None else coded
         files[task_name] = path = Path(out_dir) / task_name / f'{name}{suffix}'
         if suffix == '.npy':
             write_array(path, values)
@@ -57,8 +60,10 @@ def save_predictions(
 class PredictionWriter(Hook):
     """Writes the predictions of every test image, see :func:`save_predictions`, and ``index.json`` about them.
 
-    Names are those of the data set with their folders. Class ids are written as the label files have them, where the
-    data set reads those by :class:`IdMapReader`.
+    Names are those of the data set with their folders. Numbers are written as the label files have them: class ids
+    where the data set reads those by :class:`IdMapReader`, depth and other plain maps where it reads grey pictures by
+    :class:`ScaledReader`, or arrays in another unit by :class:`NpyReader`. A map with a number that the codes cannot
+    hold is written in the task's own way.
     """
 
     def __init__(self, out_dir: str | Path) -> None:
@@ -66,7 +71,7 @@ class PredictionWriter(Hook):
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         tasks = TaskSet(runner.test_dataloader.dataset.metainfo['tasks'])
-        encoders = _encoders(runner.test_dataloader.dataset)
+        encoders = file_encoders(runner.test_dataloader.dataset, tasks)
         for sample in outputs or []:
             save_predictions(sample, tasks, self.out_dir, file_name(sample), encoders)
 
@@ -74,16 +79,46 @@ class PredictionWriter(Hook):
         if not is_main_process():
             return
         dataset = runner.test_dataloader.dataset
-        encoders, tasks = _encoders(dataset), TaskSet(dataset.metainfo['tasks'])
-        codes = dict.fromkeys(encoders, 'PNG: the codes of the label files')
+        tasks = TaskSet(dataset.metainfo['tasks'])
+        codes = {
+            name: f'the codes of the label files; where they cannot hold it {tasks[name].file_note}'
+            if isinstance(tasks[name], DenseRegression)
+            else 'PNG: the codes of the label files'
+            for name in file_encoders(dataset, tasks)
+        }
         notes = {name: codes.get(name, task.file_note) for name, task in tasks.items()}
         content = dict(files='<task>/<sample id>', tasks=notes)
         write_whole(self.out_dir / 'index.json', (json.dumps(content, indent=1) + '\n').encode(), lasting=False)
 
 
-def _encoders(dataset) -> dict[str, Callable]:
-    """By task what turns ids into the codes of its label files."""
+Coded = tuple[np.ndarray, str]
+
+
+def file_encoders(dataset, tasks: TaskSet) -> dict[str, Callable[[np.ndarray], Coded | None]]:
+    """By task what turns predictions into the codes of its label files, see :func:`save_predictions`."""
     while not hasattr(dataset, 'readers') and (hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets')):
         dataset = dataset.dataset if hasattr(dataset, 'dataset') else dataset.datasets[0]
     first = {name: readers[0] for name, readers in getattr(dataset, 'readers', {}).items() if readers}
-    return {name: reader.encode for name, reader in first.items() if isinstance(reader, IdMapReader)}
+    encoders = {}
+    for name, reader in first.items():
+        if isinstance(reader, IdMapReader):
+            encoders[name] = partial(_ids, reader, tasks[name])
+        elif isinstance(tasks[name], DenseRegression) and _has_codes(reader):
+            encoders[name] = partial(_numbers, reader)
+    return encoders
+
+
+def _has_codes(reader) -> bool:
+    return isinstance(reader, ScaledReader) or (
+        isinstance(reader, NpyReader) and bool(reader.scale != 1 or reader.offset)
+    )
+
+
+def _ids(reader: IdMapReader, task: Task, pred: np.ndarray) -> Coded:
+    values, suffix = task.to_file(pred)
+    return reader.encode(values), suffix
+
+
+def _numbers(reader: ScaledReader | NpyReader, pred: np.ndarray) -> Coded | None:
+    codes = reader.encode(pred[0] if len(pred) == 1 else pred.transpose(1, 2, 0))
+    return None if codes is None else (codes, '.npy' if isinstance(reader, NpyReader) else '.png')

@@ -60,6 +60,21 @@ class ScaledReader(LabelReader):
             )
         return self.no_label.mark(codes, (codes + self.offset) / self.divisor if self.offset else codes / self.divisor)
 
+    def encode(self, values: np.ndarray) -> np.ndarray | None:
+        """The inverse of :meth:`read`: (H, W) of grey values, to be saved as a PNG.
+
+        None where they cannot hold it: several channels, what is not finite, or a value that is out of their range or
+        would be read as none.
+        """
+        if values.ndim != 2 or not np.isfinite(values).all():
+            return None
+        kind = np.uint8 if self.bits == 8 or (self.bits is None and self.divisor <= 255) else np.uint16
+        codes = np.rint(values * float(self.divisor) - float(self.offset))
+        if codes.min(initial=0) < 0 or codes.max(initial=0) > np.iinfo(kind).max:
+            return None
+        codes = codes.astype(kind)
+        return None if isinstance(self.no_label.mark(codes, values), np.ma.MaskedArray) else codes
+
     @property
     def named(self) -> bool:
         return self._named
@@ -166,6 +181,12 @@ class NpyReader(LabelReader):
         values = raw.astype(np.float32, copy=False)
         values = values if self.scale == 1 else values * np.float32(self.scale)
         return self.no_label.mark(raw, values + np.float32(self.offset) if self.offset else values)
+
+    def encode(self, values: np.ndarray) -> np.ndarray | None:
+        """The inverse of :meth:`read`: float32 in the unit of the file; None where a number is not finite."""
+        if not np.isfinite(values).all():
+            return None
+        return ((values.astype(np.float64) - self.offset) / self.scale).astype(np.float32)
 
     def code(self, value) -> str:
         back = (np.asarray(value, dtype=np.float64) - self.offset) / self.scale

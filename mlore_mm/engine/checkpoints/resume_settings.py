@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Iterator, Mapping
 
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
 OPTION = 'resume_settings'
@@ -65,6 +66,40 @@ def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choi
         group.update(rate)
     checkpoint['param_schedulers'] = states
     return told
+
+
+def batch_of(runner) -> dict[str, int]:
+    """Images per process and step, processes, and steps per update of the weights."""
+    owner = getattr(runner, 'strategy', runner)
+    images = getattr(getattr(runner, 'train_dataloader', None), 'batch_size', None)
+    updates = getattr(getattr(owner, 'optim_wrapper', None), '_accumulative_counts', 1)
+    return dict(images=images or 0, processes=get_world_size(), accumulation=updates)
+
+
+def batch_difference(stored, own: dict[str, int], step: int) -> str | None:
+    """What another batch means for a training that goes on; None where it is the same, or the checkpoint says none."""
+    if not isinstance(stored, Mapping) or not all(isinstance(stored.get(key), int) for key in own):
+        return None
+    theirs, ours = (_product(batch) for batch in (stored, own))
+    if theirs == ours or not theirs or not ours:
+        return None
+    return (
+        f'The checkpoint was trained with {_batch_text(stored)} to an update of the weights, this config has '
+        f'{_batch_text(own)}, which is in use. Rates and schedules count iterations and are not changed: iteration '
+        f'{step} stood for {step * theirs} images and the next ones go on after image '
+        f'{step * own["images"] * own["processes"]} of the order.'
+    )
+
+
+def _product(batch: Mapping) -> int:
+    return batch['images'] * batch['processes'] * batch['accumulation']
+
+
+def _batch_text(batch: Mapping) -> str:
+    parts = [f'{batch["images"]} images']
+    parts += [f'{batch["processes"]} processes'] * (batch['processes'] > 1)
+    parts += [f'{batch["accumulation"]} steps'] * (batch['accumulation'] > 1)
+    return ' x '.join(parts)
 
 
 def warn_of(told: list[str], choice: str, source: str) -> None:

@@ -79,3 +79,32 @@ def test_bad_npy_files_are_named(tmp_path):
     np.savez(tmp_path / 'x.npz', a=np.zeros(3))
     with pytest.raises(ValueError, match='x.npz is an archive of arrays'):
         NpyReader('x').read(str(tmp_path / 'x.npz'))
+
+
+@pytest.mark.parametrize(
+    ('reader', 'dtype', 'largest'),
+    [
+        (ScaledReader('x', divisor=1000, bits=16), np.uint16, 65.534),
+        (ScaledReader('x', divisor=5000, bits=16, ignore=(0,)), np.uint16, 13.107),
+        (ScaledReader('x', divisor=25.5, bits=8, offset=0.5, ignore=()), np.uint8, 10),
+    ],
+)
+def test_numbers_are_written_as_the_file_has_them(tmp_path, reader, dtype, largest):
+    values = np.linspace(0.5, largest, 12, dtype=np.float32).reshape(3, 4)
+    codes = reader.encode(values)
+    assert codes.dtype == dtype
+    read = reader.read(str(write_image(tmp_path / 'x.png', codes)))
+    assert not np.ma.isMaskedArray(read)
+    assert_allclose(read, values, atol=0.5001 / reader.divisor)
+
+
+def test_what_the_codes_cannot_hold_is_not_written_with_them():
+    reader = ScaledReader('x', divisor=1000, bits=16, ignore=(0, 65535))
+    for value in (-0.1, 0, 65.535, 70, np.nan):
+        assert reader.encode(np.full((2, 2), value, np.float32)) is None
+    assert reader.encode(np.ones((2, 2, 3), np.float32)) is None
+
+
+def test_arrays_are_written_in_the_unit_of_the_file():
+    assert NpyReader('x').encode(np.full((2, 2), np.inf)) is None
+    assert_allclose(NpyReader('x', scale=0.001, offset=1).encode(np.full((2, 2), 3.0)), 2000)

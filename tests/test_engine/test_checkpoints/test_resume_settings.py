@@ -89,5 +89,5 @@ def test_several_schedulers_and_groups_of_parameters_go_to_where_the_config_woul
 
 def test_a_wrong_choice_is_named(tmp_path):
     train(tmp_path, **SHORT)
-    with pytest.raises(ValueError, match="resume_settings is 'checkpoint' or 'config', but got 'both'"):
+    with pytest.raises(ValueError, match="resume_settings is 'both'"):
         train(tmp_path, load_from=str(tmp_path / 'work/iter_4.pth'), resume=True, resume_settings='both', **LONG)
