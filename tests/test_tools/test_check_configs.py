@@ -20,6 +20,16 @@ def test_published_model(monkeypatch, capsys):
     assert '42,176,918 parameters, tasks semseg human_parts sal normals edge' in capsys.readouterr().out
 
 
+def test_channels_that_do_not_fit_are_found(monkeypatch, capsys, tmp_path):
+    tiny = REPO / 'configs/m3vit/m3vit_tiny_synthrooms_nyud.py'
+    text = f'_base_ = {str(tiny)!r}\nmodel = dict(decode_head=dict(in_channels=64))\n'
+    (tmp_path / 'narrow.py').write_text(text)
+    assert check(monkeypatch, tmp_path, tiny) == 1
+    printed = capsys.readouterr().out
+    assert 'expects in_channels=[64], but the backbone returns [96]' in printed
+    assert '1 of 2 configs are sound' in printed
+
+
 def test_a_broken_config_is_named_and_fails(monkeypatch, capsys, tmp_path):
     (tmp_path / 'broken.py').write_text("tasks = dict(depth=dict(type='Dpeth'))\nmodel = dict(type='Nothing')\n")
     (tmp_path / '_base_').mkdir()

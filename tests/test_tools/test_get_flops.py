@@ -76,6 +76,16 @@ def test_tool_on_a_backbone_that_is_not_a_plain_vit(tmp_path, capsys):
     assert 'on a plain ViT only' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('system', ['fgmoe_style/fgmoe-style', 'invpt/invpt', 'm3vit/m3vit', 'mti_net/mti-net'])
+def test_other_systems_have_one_column(capsys, system):
+    run('get_flops', REPO / 'configs' / f'{system}_tiny_synthrooms_nyud.py')
+    printed = capsys.readouterr().out
+    (heading,) = [line for line in printed.splitlines() if line.startswith('GMAC')]
+    assert heading.split() == ['GMAC', 'wide']
+    counts = {line.split()[0]: float(line.split()[-1]) for line in printed.splitlines()[3:] if line}
+    assert counts['total'] > counts['encoder'] > 0
+
+
 def test_images_per_second(tmp_path, capsys):
     config, checkpoint = write_tiny(tmp_path)
     common = (config, checkpoint, '--random', '--images', 7, '--device', 'cpu', '--work-dir', tmp_path / 'out')

@@ -6,7 +6,8 @@ Example:
 Convolutions, linear layers and other matrix products count, attention's among them; norms, activations and
 interpolation do not. `wide` is the form of training (all experts), `folded` merges kernels for each image from the
 trained weights, `deploy` from kernels kept in full and `deploy-factors` from low-rank factors, and `literal` computes
-expert by expert and upsamples first, as published: 826.6 GMAC for PASCAL-Context ViT-L at 512x512.
+expert by expert and upsamples first, as published: 826.6 GMAC for PASCAL-Context ViT-L at 512x512. Other decoders than
+MLoRE have one form, whatever it is called.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 from mlore_mm.apis import load_config
-from mlore_mm.apis.analysis.flops import FORMS, build_for_counting, count_macs, set_form
+from mlore_mm.apis.analysis.flops import FORMS, build_for_counting, count_macs, default_forms, set_form
 from mlore_mm.apis.analysis.model_parts import run_in_parts
 from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.apis.training.config import user_errors
@@ -26,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help="of the image (default: the config's)")
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='compute these tasks only')
-    parser.add_argument('--form', nargs='+', choices=('literal', *FORMS), default=['literal', 'wide', 'deploy'])
+    parser.add_argument('--form', nargs='+', choices=('literal', *FORMS), help='columns (default: all there are)')
     parser.add_argument('--out', metavar='FILE', help='write the counts here as JSON')
     return parser.parse_args(argv)
 
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     with user_errors():
         cfg = load_config(args.config)
         shape = tuple(args.shape or image_size(cfg))
-        counts = {form: count(cfg, form, shape, args.tasks) for form in args.form}
+        counts = {form: count(cfg, form, shape, args.tasks) for form in args.form or default_forms(cfg)}
     tasks = ', '.join(args.tasks or cfg.get('task_names') or cfg.tasks)
     print(f'{args.config} at {shape[0]}x{shape[1]}, batch 1, {tasks}\n')
     print(table(counts))

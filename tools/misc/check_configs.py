@@ -1,9 +1,10 @@
-"""Check that every config can be read, that its tasks bind, and that its model can be built; and every plan.
+"""Check that every config can be read, that its tasks bind, that its model can be built and takes an image; every plan.
 
 Example:
     python tools/misc/check_configs.py configs
 
-Models are built without memory for their weights, so that large ones cost seconds.
+Models are built without memory for their weights, and run without numbers, so that large ones cost seconds. Channels
+and sizes that do not fit one another are found so.
 """
 
 import argparse
@@ -11,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+from mlore_mm.apis.analysis.flops import padded_shape
 from mlore_mm.apis.comparison.plan import read_plan
+from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
 
@@ -59,7 +62,7 @@ def config_files(paths: list[str]) -> list[Path]:
 
 
 def check(path: Path) -> str:
-    """Read, bind and build; what the model consists of, in words."""
+    """Read, bind, build and run; what the model consists of, in words."""
     if path.parent.name == PLANS:
         plan = read_plan(path)
         return f'a plan of {len(plan.runs)} runs of {plan.budget}, tasks {" ".join(plan.tasks)}'
@@ -68,8 +71,26 @@ def check(path: Path) -> str:
     bind_tasks(cfg)
     with EmptyOnMeta():
         model = MODELS.build(cfg.model)
+    run_once(model, image_size(cfg))
     parameters = sum(x.numel() for x in model.parameters())
     return f'{parameters:>13,} parameters, tasks {" ".join(cfg.model.tasks)}'
+
+
+def run_once(model: torch.nn.Module, size: tuple[int, int]) -> None:
+    """An image of this size goes through the model, as shapes without numbers.
+
+    Raises:
+        ValueError: A task's logits have another number of channels than the task, or another size than the image.
+    """
+    shape = padded_shape(model, size)
+    model.to('meta').eval()
+    with torch.no_grad(), torch.device('meta'):
+        images = torch.zeros(1, len(model.data_preprocessor.mean), *shape)
+        logits = model(images)
+    for name in model.eval_tasks:
+        expected, found = (1, model.tasks[name].out_channels, *shape), tuple(logits[name].shape)
+        if found != expected:
+            raise ValueError(f"The logits of '{name}' have the shape {found}, expected {expected}.")
 
 
 def main() -> int:

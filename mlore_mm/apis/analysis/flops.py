@@ -31,6 +31,20 @@ def build_for_counting(cfg: Config, shape: tuple[int, int] | None = None) -> Mul
         return init_model(cfg).to('meta')
 
 
+def padded_shape(model: MultiTaskEncoderDecoder, shape: tuple[int, int]) -> tuple[int, int]:
+    """The size (H, W) to which the data preprocessor pads an image of this size."""
+    divisor = getattr(model.data_preprocessor, 'size_divisor', 1) or 1
+    return tuple(-(-side // divisor) * divisor for side in shape)
+
+
+def default_forms(cfg: Config) -> tuple[str, ...]:
+    """Forms worth a column: those of MLoRE, the literal one on a plain ViT only; one of any other decoder."""
+    if 'MLoRE' not in str(cfg.model.decode_head.type):
+        return ('wide',)
+    plain = str(cfg.model.backbone.type).rpartition('.')[2] == 'PlainViT'
+    return ('literal', 'wide', 'deploy') if plain else ('wide', 'deploy')
+
+
 def set_form(model: MultiTaskEncoderDecoder, form: str) -> None:
     """Put a MLoRE decoder into one of :data:`FORMS`; other decoders have one form only and stay as they are.
 
@@ -63,7 +77,7 @@ def count_macs(
 
     Args:
         model: On the meta device, or on any other, where it then really computes.
-        shape: (H, W) of the image.
+        shape: (H, W) of the image; it is padded as the data preprocessor does.
         tasks: Names of the tasks to compute; all for None.
         forward: Runs the model in parts, as :func:`run_in_parts` does.
     """
@@ -76,6 +90,7 @@ def count_macs(
         return result
 
     device = next(model.parameters()).device
-    with torch.no_grad():
-        forward(model, torch.zeros(1, 3, *shape, device=device), list(model.tasks) if tasks is None else tasks, count)
+    images = torch.zeros(1, len(model.data_preprocessor.mean), *padded_shape(model, shape), device=device)
+    with torch.no_grad(), torch.device(device):
+        forward(model, images, list(model.tasks) if tasks is None else tasks, count)
     return {**macs, 'total': sum(macs.values())}

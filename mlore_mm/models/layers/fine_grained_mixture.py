@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mlore_mm.models.layers.token_mixture import TokenMixture
+from mlore_mm.models.ops.full_precision import without_autocast
 from mlore_mm.routing import TopKGate
 from mlore_mm.routing.records import record_routing
 
@@ -146,7 +147,7 @@ class GlobalMixture(BaseModule):
 
 def full_precision_linear(x: Tensor, weight: Tensor) -> Tensor:
     """A linear map in fp32 under autocast as well, as routers decide."""
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
         return F.linear(x.to(dtype), weight.to(dtype))
 
