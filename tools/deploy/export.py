@@ -11,10 +11,13 @@ what its input has to look like; demo/onnx_demo.py shows how that is read.
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlore_mm.apis import init_model
 from mlore_mm.apis.deploy.export import SUFFIXES, export_model
 from mlore_mm.apis.deploy.export_check import TOLERANCE, check_export, photos_of_test_set
+from mlore_mm.apis.deploy.int8 import TOLERANCE as INT8_TOLERANCE
+from mlore_mm.apis.deploy.int8 import calibration_photos, compare_int8, evaluate_exported, quantise
 from mlore_mm.apis.inference.sources import PhotoSource
 from mlore_mm.apis.training.config import user_errors
 
@@ -32,6 +35,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--decoded', action='store_true', help='class ids and so on, instead of scores')
     parser.add_argument('--images', metavar='PATH', help='photos to compare on (default: the first of the test set)')
     parser.add_argument('--no-check', action='store_true', help='do not compare')
+    parser.add_argument('--int8', action='store_true', help='8-bit integers (onnx); checked on the validation set')
+    parser.add_argument('--calibration', metavar='PATH', help='photos for --int8 (default: of the training set)')
+    parser.add_argument('--calibration-images', type=int, default=32, help='how many (default: %(default)s)')
+    parser.add_argument('--check-images', type=int, metavar='N', help='of the validation set for --int8 (default: all)')
     parser.add_argument('--out', metavar='FILE', help='default: beside the checkpoint')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
     return parser.parse_args()
@@ -46,10 +53,43 @@ def main() -> int:
             out = Path(args.checkpoint).with_suffix(SUFFIXES[args.format])
         print(f'Exporting to {out}; this takes minutes for large models.', flush=True)
         options = dict(tasks=args.tasks, size=args.size, dynamic_size=args.dynamic_size, decoded=args.decoded)
-        metadata = export_model(model, out, args.format, **options)
-        passed = args.no_check or report(args, model, out, metadata)
+        if args.int8:
+            metadata, passed = export_int8(args, model, out, options)
+        else:
+            metadata = export_model(model, out, args.format, **options)
+            passed = args.no_check or report(args, model, out, metadata)
     print(f'{out} ({out.stat().st_size / 2**20:.1f} MiB) returns {", ".join(x["name"] for x in metadata["tasks"])}')
     return 0 if passed else 1
+
+
+def export_int8(args: argparse.Namespace, model, out: Path, options: dict) -> tuple[dict, bool]:
+    """Write the file in int8 and print each task's number before and after; whether all are near enough."""
+    if args.format != 'onnx' or args.decoded:
+        raise ValueError('--int8 is for --format onnx, and not with --decoded, as scores are what is evaluated.')
+    count = args.calibration_images
+    if args.calibration:
+        photos = [photo.source for photo in PhotoSource(args.calibration)][:count]
+    else:
+        photos = calibration_photos(model.cfg, count)
+    with TemporaryDirectory() as folder:
+        full = Path(folder) / 'fp32.onnx'
+        metadata = export_model(model, full, 'onnx', **options)
+        steps = quantise(full, out, photos)
+        print(f'{steps["int8"]} steps in int8, {steps["fp32"]} in fp32; calibrated on {len(photos)} photos')
+        if args.no_check:
+            return metadata, True
+        (before, slow), (after, fast) = (evaluate_exported(x, model, args.check_images) for x in (full, out))
+        sizes = [sum(x.stat().st_size for x in full.parent.iterdir()), out.stat().st_size]
+    rows = compare_int8(before, after, model.tasks)
+    print('\ntask         headline         fp32       int8     better by')
+    for row in rows:
+        print(f'{row.task:<12} {row.headline:<10} {row.fp32:>10.4f} {row.int8:>10.4f} {row.better:>+10.1%}')
+    print(f'size {sizes[0] / 2**20:.1f} MiB, {sizes[1] / 2**20:.1f} MiB ({sizes[0] / sizes[1]:.2f} times smaller)')
+    print(f'fastest image {slow:.3f} s, {fast:.3f} s ({slow / fast:.2f} times as fast)')
+    passed = all(row.passed for row in rows)
+    if not passed:
+        print(f'error: a headline is more than {INT8_TOLERANCE:.0%} worse', file=sys.stderr)
+    return metadata, passed
 
 
 def report(args: argparse.Namespace, model, out: Path, metadata: dict) -> bool:

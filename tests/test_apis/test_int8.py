@@ -1,0 +1,61 @@
+import math
+
+import numpy as np
+import pytest
+
+from mlore_mm.apis import init_model
+from mlore_mm.apis.deploy.export import export_model, read_metadata
+from mlore_mm.apis.deploy.int8 import calibration_photos, compare_int8, evaluate_exported, quantise
+from mlore_mm.tasks import TaskSet
+from tests.tiny import SINGLE_STAGE, TRAINING, write_rooms, write_tiny
+
+TASKS = TaskSet(dict(depth=dict(type='Depth'), semseg=dict(type='SemSeg', out_channels=3)))
+
+
+@pytest.mark.slow
+def test_int8_of_a_tiny_model_on_rooms(tmp_path):
+    for name in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(name, reason='int8 needs it')
+    rooms = write_rooms(tmp_path / 'rooms', 3)
+    model = init_model(*write_tiny(tmp_path, rooms, SINGLE_STAGE + TRAINING))
+    full, small = tmp_path / 'fp32.onnx', tmp_path / 'int8.onnx'
+    export_model(model, full, 'onnx', tasks=['semseg', 'depth'], dynamic_size=True)
+    photos = calibration_photos(model.cfg, 2)
+    assert len(photos) == 2
+    steps = quantise(full, small, photos)
+    assert steps['int8'] > steps['fp32'] > 0
+    assert read_metadata(small, 'onnx') == dict(read_metadata(full, 'onnx'), precision='int8')
+    import onnx
+
+    graph = onnx.load(str(small)).graph
+    stored = {x.name: x for x in graph.initializer}
+    eight_bits = [x for x in stored.values() if x.data_type == onnx.TensorProto.INT8 and len(x.dims) == 4]
+    assert eight_bits
+    scales = [x for name, x in stored.items() if name.endswith('_scale') and np.prod(x.dims) > 1]
+    assert scales, 'weights have one scale per channel'
+    before, seconds = evaluate_exported(full, model)
+    after, _ = evaluate_exported(small, model)
+    assert seconds > 0
+    assert before != after
+    rows = compare_int8(before, after, model.tasks)
+    assert [row.task for row in rows] == ['semseg', 'depth']
+    assert all(math.isfinite(row.int8) for row in rows)
+    assert after['depth/RMSE'] == pytest.approx(before['depth/RMSE'], rel=0.2)
+
+
+def test_without_photos_it_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='int8 needs photos to calibrate on'):
+        quantise(tmp_path / 'a.onnx', tmp_path / 'b.onnx', [])
+    model = init_model(write_tiny(tmp_path, str(tmp_path / 'nowhere'))[0])
+    with pytest.raises(ValueError, match='calibrated on photos of the training set'):
+        calibration_photos(model.cfg, 2)
+
+
+def test_a_worse_number_fails_in_either_direction():
+    before = {'depth/RMSE': 1.0, 'semseg/mIoU': 50.0}
+    rows = compare_int8(before, {'depth/RMSE': 1.03, 'semseg/mIoU': 49.5}, TASKS)
+    assert [(row.task, round(row.better, 3), row.passed) for row in rows] == [
+        ('depth', -0.03, False),
+        ('semseg', -0.01, True),
+    ]
+    assert all(row.passed for row in compare_int8(before, {'depth/RMSE': 0.5, 'semseg/mIoU': 60.0}, TASKS))
