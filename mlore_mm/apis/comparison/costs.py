@@ -10,7 +10,7 @@ from mlore_mm.apis.analysis.benchmark import images_per_second, random_batches
 from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, set_form
 from mlore_mm.apis.inference.photo_pipeline import image_size
 
-_IMAGES, _WARMUP, _REPEATS = 9, 3, 3
+_IMAGES, _WARMUP, _REPEATS = 5, 2, 3
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:

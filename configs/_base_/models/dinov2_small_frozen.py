@@ -1,0 +1,9 @@
+# DINOv2 ViT-S/14 as it is, with its final norm on every level; only what stands on it is trained.
+model = dict(
+    type='MultiTaskEncoderDecoder',
+    backbone=dict(
+        type='TimmBackbone', model_name='vit_small_patch14_dinov2.lvd142m', pretrained=True, img_size='$crop_size'
+    ),
+    frozen_backbone=True,
+    criterion=dict(type='MultiTaskCriterion'),
+)
