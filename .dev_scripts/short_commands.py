@@ -36,6 +36,7 @@ REASONS = (
     (r'model_converters/|\bcheckpoints/', 'needs published weights; tests/test_converters makes some'),
     (r'golden_report\.py', 'needs the reference data of the published models'),
     (r'camvid', 'needs CamVid'),
+    (r'taskonomy', 'needs Taskonomy; tests/test_datasets writes some'),
     (r'nyud-small', 'needs the small copy of NYUD-v2'),
     (r'nyu_depth_v2_labeled', 'needs the official file of 2.8 GB; tests/test_datasets writes a small one'),
 )

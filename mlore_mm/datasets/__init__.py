@@ -7,6 +7,7 @@ from .multi_task_dataset import MultiTaskDataset
 from .nyud_v2 import NYUDMTDataset, NYUDv2Dataset
 from .pascal_context import PASCALContextDataset
 from .samplers import ResumableSampler
+from .taskonomy import TaskonomyDataset
 from .wrappers import ClassBalancedDataset, SeededDataset
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     'PASCALContextDataset',
     'ResumableSampler',
     'SeededDataset',
+    'TaskonomyDataset',
     'label_readers',
     'transforms',
 ]

@@ -6,6 +6,7 @@ from .boundary import Edge
 from .class_map import ClassMap, HumanParts, SemSeg
 from .inverse_depth import InverseDepth
 from .label_statistics import Finding, LabelStatistics
+from .log_depth import LogDepth
 from .normals import SurfaceNormals
 from .order import PUBLISHED_ORDER, in_order
 from .regression import DenseRegression, Depth
@@ -25,6 +26,7 @@ __all__ = [
     'HumanParts',
     'InverseDepth',
     'LabelStatistics',
+    'LogDepth',
     'NormalsResult',
     'NumbersResult',
     'ProbabilityResult',

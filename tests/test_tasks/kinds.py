@@ -13,6 +13,7 @@ CONFIGS = dict(
     Edge=dict(),
     Depth=dict(),
     InverseDepth=dict(),
+    LogDepth=dict(),
     SurfaceNormals=dict(),
     DenseRegression=dict(out_channels=2),
 )

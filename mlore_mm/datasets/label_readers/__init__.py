@@ -5,8 +5,10 @@ from .disparity import DisparityReader
 from .mat import ContextEdgeReader, ContextNormalsReader, HumanPartsReader
 from .numeric import NpyReader, ScaledReader, VectorReader
 from .png_maps import IdMapReader, LabelBoundaryReader, MaskReader
+from .ranged import ChannelsReader, RangeReader
 
 __all__ = [
+    'ChannelsReader',
     'ContextEdgeReader',
     'ContextNormalsReader',
     'DisparityReader',
@@ -16,6 +18,7 @@ __all__ = [
     'LabelReader',
     'MaskReader',
     'NpyReader',
+    'RangeReader',
     'ScaledReader',
     'VectorReader',
 ]

@@ -1,6 +1,6 @@
 """Steps from files to model inputs; every rule about labels is asked of ``results['tasks']``."""
 
-from .crop import MultiTaskRandomCrop
+from .crop import MultiTaskCentreCrop, MultiTaskRandomCrop
 from .depth_normals import NormalsFromDepth
 from .flip import MultiTaskRandomFlip
 from .formatting import MarkIgnore, PackMultiTaskInputs
@@ -15,6 +15,7 @@ __all__ = [
     'LoadMultiTaskImage',
     'LoadMultiTaskLabels',
     'MarkIgnore',
+    'MultiTaskCentreCrop',
     'MultiTaskRandomCrop',
     'MultiTaskRandomFlip',
     'MultiTaskRandomScale',

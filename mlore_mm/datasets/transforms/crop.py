@@ -64,6 +64,38 @@ class MultiTaskRandomCrop(BaseTransform):
         return next((name for name, task in tasks.items() if isinstance(task, ClassMap)), None)
 
 
+@TRANSFORMS.register_module()
+class MultiTaskCentreCrop(BaseTransform):
+    """Cut the middle out of an image and of the labels that are loaded by then; predictions are scored on it.
+
+    Where image and window differ by an odd number, the window lies nearer to the top left.
+
+    Args:
+        crop_size: (H, W); sides that are shorter stay whole.
+
+    Raises:
+        ValueError: The image was resized before, and predictions would be brought back to the size of the file.
+    """
+
+    def __init__(self, crop_size: tuple[int, int]) -> None:
+        self.crop_size = tuple(crop_size)
+
+    def transform(self, results: dict) -> dict:
+        if 'scale_factor' in results:
+            raise ValueError(
+                'MultiTaskCentreCrop cuts what predictions are scored on. Give the MultiTaskResize before it '
+                '`scored_here=True`.'
+            )
+        shape = results['img'].shape[:2]
+        starts = [max(side - crop, 0) // 2 for side, crop in zip(shape, self.crop_size, strict=True)]
+        window = tuple(slice(start, start + crop) for start, crop in zip(starts, self.crop_size, strict=True))
+        results['img'] = results['img'][window]
+        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        intrinsics.shifted(results, -starts[0], -starts[1])
+        results['targets'] = {name: target[window] for name, target in results.get('targets', {}).items()}
+        return results
+
+
 def _largest_share(ids: np.ndarray, ignore: int) -> float:
     """Share of the most frequent class among pixels with a label; 1 where there is none."""
     counts = cv2.calcHist([ids], [0], None, [ignore + 1], [0, ignore + 1])

@@ -15,6 +15,7 @@ from .learned_scale import LearnedScaleWeighting
 from .load_balance import LoadBalanceLoss
 from .mmseg_loss import MMSegLoss
 from .mod_squad_router import ModSquadRouterLoss
+from .mod_squad_tasks import DirectionLoss, MaskedMSELoss
 from .objective_weighting import FAMOWeighting, GLSWeighting, STCHWeighting
 from .reduction import PER_PROCESS, Reduction, masked_mean
 from .regression import MaskedL1Loss, NormalsL1Loss
@@ -29,6 +30,7 @@ __all__ = [
     'BalancedCrossEntropyLoss',
     'BerHuLoss',
     'CosineNormalsLoss',
+    'DirectionLoss',
     'DynamicWeightAverage',
     'FAMOWeighting',
     'FixedWeighting',
@@ -41,6 +43,7 @@ __all__ = [
     'LossContext',
     'MMSegLoss',
     'MaskedL1Loss',
+    'MaskedMSELoss',
     'ModSquadRouterLoss',
     'MultiTaskCriterion',
     'NormalsFromDepthLoss',

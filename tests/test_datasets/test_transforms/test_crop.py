@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from mlore_mm.datasets.transforms import MultiTaskRandomCrop
+from mlore_mm.datasets.transforms import MultiTaskCentreCrop, MultiTaskRandomCrop
 from mlore_mm.tasks import TaskSet
 
 DEPTH = dict(type='Depth')
@@ -77,3 +77,16 @@ def test_a_window_without_labels_is_drawn_again():
     crop = MultiTaskRandomCrop((20, 10))
     empty = [(crop(sample(labels))['targets']['semseg'] == 255).all() for _ in range(150)]
     assert np.mean(empty) < 0.1
+
+
+def test_the_middle():
+    results = MultiTaskCentreCrop((7, 100))(sample(half()))
+    assert results['img'].shape == (7, 40, 3)
+    assert results['ori_shape'] == results['img_shape'] == (7, 40)
+    assert results['targets']['depth'][0, 0] == 6 * 40
+    assert_array_equal(results['img'][..., 0], results['targets']['depth'])
+
+
+def test_the_middle_of_what_is_brought_back_to_the_file_is_refused():
+    with pytest.raises(ValueError, match='scored_here=True'):
+        MultiTaskCentreCrop((7, 7))(dict(sample(half()), scale_factor=(0.5, 0.5)))
