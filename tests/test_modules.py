@@ -20,6 +20,7 @@ SHARED = {
     'apis/analysis/eval_boundary': 'test_tools/test_eval_boundary.py',
     'apis/analysis/flops': 'test_tools/test_get_flops.py',
     'apis/analysis/model_parts': 'test_tools/test_get_flops.py',
+    'apis/analysis/usage_over_training': 'test_engine/test_routing_hook.py',
     'apis/inference/save_predictions': 'test_tools/test_train_and_test.py',
     'apis/training/test': 'test_tools/test_train_and_test.py',
     'apis/training/train': 'test_tools/test_train_and_test.py',

@@ -89,6 +89,32 @@ def plot_ablation(name: str, changes: np.ndarray, headlines: Sequence[str], rank
     return figure
 
 
+def plot_usage(name: str, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """The use of a layer's experts in the course of a training, a panel per task.
+
+    Args:
+        name: Title.
+        curves: Task to iterations (S) and the share of tokens or images that chose each expert (S, N).
+    """
+    columns = min(len(curves), 3)
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(4.4 * columns, 0.8 + 3.0 * rows), layout='constrained')
+    FigureCanvasAgg(figure)
+    figure.suptitle(f'{name}: chosen for this share, by expert, over the training')
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(curves) :]:
+        ax.set_axis_off()
+    for ax, (task, (steps, shares)) in zip(axes, curves.items(), strict=False):
+        half = (steps[-1] - steps[0]) / max(2 * (len(steps) - 1), 1) or 0.5
+        extent = (steps[0] - half, steps[-1] + half, shares.shape[1] - 0.5, -0.5)
+        image = ax.imshow(shares.T, vmin=0, vmax=1, aspect='auto', extent=extent, interpolation='nearest')
+        ax.set_title(task, fontsize=10)
+        ax.set_xlabel('iteration', fontsize=9)
+        ax.set_ylabel('expert', fontsize=9)
+        figure.colorbar(image, ax=ax, shrink=0.9)
+    return figure
+
+
 def plot_token_experts(task: str, photo: np.ndarray, maps: Mapping[str, tuple[np.ndarray, int]]) -> Figure:
     """The photo, and for each layer the same under the colours of the experts that its patches went to.
 

@@ -28,6 +28,19 @@ def test_experts_of_each_patch_are_those_that_were_chosen(model):
     assert torch.equal(ids.flatten(1), wanted[:, 1:])
 
 
+def test_query_heads_and_mlps_of_mod_squad():
+    model = SYSTEMS['mod_squad'].build().eval()
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    maps = expert_maps(model, images, 'depth')
+    counts = {f'backbone/block{i}/{part}': n for i, (part, n) in enumerate([('attn', 5), ('mlp', 4)] * 2)}
+    assert {name: count for name, (_, count) in maps.items()} == counts
+    layer = model.backbone.layers[0]
+    with torch.no_grad():
+        u = layer.ln1(model.backbone._embed(images)[0] + model.backbone.task_embedding['depth'])
+        wanted = (u @ layer.attn.router.weight['depth']).argmax(dim=-1)
+    assert torch.equal(maps['backbone/block0/attn'][0].flatten(1), wanted[:, 1:])
+
+
 def test_pictures(model, tmp_path):
     dataset = [dict(inputs=torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)) for _ in range(2)]
     files = write_photos(model, dataset, tmp_path, 1, ['semseg', 'depth'])

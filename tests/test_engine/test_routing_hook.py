@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
+from mlore_mm.apis.analysis.usage_over_training import read_usage, write_usage
 from mlore_mm.engine.hooks.routing_hook import RoutingHook
 from mlore_mm.registry import RUNNERS
 from tests.tiny import SINGLE_STAGE, TRAINING, write_rooms, write_tiny
@@ -22,7 +24,7 @@ def train(config, work_dir, hooks):
 
 
 def test_statistics_are_written_and_training_is_not_touched(config, tmp_path):
-    watched = train(config, tmp_path / 'a', [dict(type='RoutingHook', interval=2, image_interval=4)])
+    watched = train(config, tmp_path / 'a', [dict(type='RoutingHook', interval=2, image_interval=4, usage=True)])
     plain = train(config, tmp_path / 'b', [])
     for one, other in zip(watched.state_dict().values(), plain.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
@@ -33,6 +35,17 @@ def test_statistics_are_written_and_training_is_not_touched(config, tmp_path):
     assert [line['step'] for line in written] == [2, 4]
     layer = 'routing/decode_head/stage0/block1'
     assert {f'{layer}/load_variation', f'{layer}/similarity', 'routing/entropy_normals'} <= set(written[0])
+    curves = read_usage(tmp_path / 'a')
+    assert list(curves) == [f'decode_head/stage0/block{b}' for b in range(2)]
+    steps, shares = curves['decode_head/stage0/block1']['normals']
+    assert steps.tolist() == [2, 4]
+    assert shares.shape == (2, 3)
+    np.testing.assert_allclose(shares.sum(axis=1), 2)  # top_k
+    assert shares[1, 2] == written[1]['usage/decode_head/stage0/block1/normals/2']
+    files = write_usage(tmp_path / 'a', tmp_path / 'drawn')
+    assert [file.name for file in files] == [f'decode_head_stage0_block{b}_usage.png' for b in range(2)]
+    with pytest.raises(ValueError, match='says nothing about the use of experts'):
+        read_usage(tmp_path / 'b')
     pictures = {path.name for path in (tmp_path / 'a').rglob('vis_image/*.png')}
     assert pictures == {'routing_overview_4.png'} | {f'routing_decode_head_stage0_block{b}_4.png' for b in range(2)}
 

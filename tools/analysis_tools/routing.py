@@ -7,7 +7,8 @@ Example:
 It runs a data set and draws, for each MoE layer, tasks x experts heat maps of the mean gate and of how often an expert
 is chosen, the load of the experts, and the experts that tasks have in common; the numbers are in routing.json. With
 --ablate it also takes every expert away in turn and evaluates, which costs one evaluation per expert. With --photos it
-shows, where tokens are routed one by one, which expert each patch of the first photos went to.
+shows, where tokens are routed one by one, which expert each patch of the first photos went to. With --training it draws
+how the use of experts changed in a training that had custom_hooks=[dict(type='RoutingHook', usage=True)].
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 from mlore_mm.apis import init_model
 from mlore_mm.apis.analysis.routing_report import ablate, collect_routing, expert_ranks, load_dataset, write_report
 from mlore_mm.apis.analysis.token_routing import write_photos
+from mlore_mm.apis.analysis.usage_over_training import write_usage
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.utils.progress import ProgressLine
 
@@ -36,6 +38,7 @@ def parse_args() -> argparse.Namespace:
         '--ablate', nargs='*', metavar='LAYER', help='what each expert is worth, in these layers (default: in all)'
     )
     parser.add_argument('--photos', type=int, default=0, metavar='N', help='draw the experts over the first N photos')
+    parser.add_argument('--training', metavar='DIR', help='work folder of the training: draw the use of experts in it')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: an accelerator where there is one)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
     return parser.parse_args()
@@ -55,6 +58,8 @@ def main() -> None:
         files = write_report(layers, args.out, expert_ranks(model), ablation)
         if args.photos:
             files += write_photos(model, dataset, args.out, args.photos, args.tasks)
+        if args.training:
+            files += write_usage(args.training, args.out)
     for name, layer in layers.items():
         unused = f', unused experts {layer.unused}' if layer.unused else ''
         print(f'{name}: (std/mean)² of the load {layer.load_variation:.3f}{unused}')

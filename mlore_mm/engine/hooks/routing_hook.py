@@ -23,29 +23,31 @@ class RoutingHook(Hook):
 
     Scalars: ``routing/<layer>/load_variation``, (std/mean)^2 of the experts' load, and ``similarity``, the share of
     experts that two tasks have in common; ``routing/entropy_<task>`` of the gates, mean over the layers; and
-    ``routing/unused``, the number of experts that nobody chose.
+    ``routing/unused``, the number of experts that nobody chose. With ``usage`` also ``usage/<layer>/<task>/<expert>``,
+    the share of the tokens (images) that chose it, which ``tools/analysis_tools/routing.py --training`` draws.
 
     Args:
         interval: Iterations between two measurements.
         image_interval: Iterations between two sets of heat maps, a multiple of ``interval``; 0 for none.
+        usage: Write the use of every expert, a scalar per layer, task and expert.
     """
 
     priority = 'LOW'
 
-    def __init__(self, interval: int = 200, image_interval: int = 2000) -> None:
+    def __init__(self, interval: int = 200, image_interval: int = 2000, usage: bool = False) -> None:
         if interval < 1 or image_interval < 0 or image_interval % interval:
             raise ValueError(
                 f'RoutingHook needs interval >= 1 and image_interval a multiple of it, but got {interval} and '
                 f'{image_interval}.'
             )
-        self.interval, self.image_interval = interval, image_interval
+        self.interval, self.image_interval, self.usage = interval, image_interval, usage
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if not self.every_n_train_iters(runner, self.interval) or not is_main_process():
             return
         layers = _measure(runner.model, data_batch)
         step = runner.iter + 1
-        runner.visualizer.add_scalars(scalars(layers), step=step)
+        runner.visualizer.add_scalars({**scalars(layers), **(usage_scalars(layers) if self.usage else {})}, step=step)
         if self.image_interval and step % self.image_interval == 0:
             runner.visualizer.add_image('routing_overview', figure_to_image(plot_overview(layers)), step=step)
             for name, layer in layers.items():
@@ -80,3 +82,13 @@ def scalars(layers: dict[str, LayerRouting]) -> dict[str, float]:
         out[f'routing/entropy_{task}'] = fmean(float(layer.entropy[i]) for layer in layers.values())
     out['routing/unused'] = float(sum(len(layer.unused) for layer in layers.values()))
     return out
+
+
+def usage_scalars(layers: dict[str, LayerRouting]) -> dict[str, float]:
+    """The share of the tokens or images for which each task chose each expert, by tag."""
+    return {
+        f'usage/{name}/{task}/{expert}': float(share)
+        for name, layer in layers.items()
+        for task, shares in zip(layer.tasks, layer.selection, strict=True)
+        for expert, share in enumerate(shares)
+    }

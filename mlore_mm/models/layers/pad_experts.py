@@ -59,6 +59,16 @@ class PadExpertLinear(PartialWeight, ExpertLinear):
     def matrices(self) -> Tensor:
         return self.combine()
 
+    def keep_experts(self, ids: Tensor) -> None:
+        """See :meth:`ExpertLinear.keep_experts`; mask and static weight are those of all experts.
+
+        Raises:
+            ValueError: The layer is compact.
+        """
+        if self.is_compact:
+            raise ValueError('Experts are cut out before a partially dynamic layer is made compact, not afterwards.')
+        super().keep_experts(ids)
+
     def init_weights(self) -> None:
         super().init_weights()
         if not self.is_compact:

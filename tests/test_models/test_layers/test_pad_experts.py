@@ -1,5 +1,6 @@
 """Partially dynamic experts in a mixture; numbers are in test_golden_paddynamic.py."""
 
+import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
@@ -56,3 +57,17 @@ def test_the_published_mixture_is_the_naive_sum():
     nn.init.normal_(layer.gate_weight)
     x = torch.randn(2, 7, 6)
     assert_close(layer(x), layer.plain(x))
+
+
+def test_some_of_the_experts_are_kept():
+    mixture, u = make_mixture(), torch.randn(7, 6, dtype=torch.float64)
+    kept = torch.tensor([0, 2])
+    logits = torch.full((7, 4), -1e9, dtype=torch.float64)
+    logits[:, kept] = torch.randn(7, 2, dtype=torch.float64)
+    wanted = mixture(u, TopKGate(2, noise='none')(logits))
+    mixture.keep_experts(kept)
+    assert mixture.num_experts == 2
+    assert_close(mixture(u, TopKGate(2, noise='none')(logits[:, kept])), wanted)
+    mixture.fc1.compact()
+    with pytest.raises(ValueError, match='before a partially dynamic layer is made compact'):
+        mixture.keep_experts(kept[:1])
