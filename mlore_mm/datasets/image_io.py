@@ -57,6 +57,21 @@ def decode_image(data: bytes, path: str, strict: bool = True) -> np.ndarray:
     return image
 
 
+def check_whole(data: bytes, path: str) -> None:
+    """See that a file's bytes are all there as they were written, as far as the format tells; for who decodes them by
+    Pillow, which says nothing of the damage that it fills.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if data.startswith(PNG_SIGNATURE):
+        check_chunks(data, path)
+    elif data.startswith(JPEG_START):
+        _, message = call_and_listen(cv2.imdecode, np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        if message:
+            raise ValueError(f'{path} is damaged ({len(data)} bytes): the decoder says "{message}"')
+
+
 def exif_orientation(path: str) -> int:
     """How a viewer would turn the photo, 1 to 8 as EXIF counts; 1, upright, where the file does not say."""
     try:

@@ -8,7 +8,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mlore_mm.engine.checkpoints import check_pretrained_files, fill_model, read_checkpoint, weights_only
+from mlore_mm.engine.checkpoints import (
+    check_pretrained_files,
+    fill_model,
+    naming_checkpoint,
+    read_checkpoint,
+    weights_only,
+)
 from mlore_mm.engine.processes import init_gloo, synchronise_batch_norms
 from mlore_mm.engine.task_runner import TaskRunnerMixin
 from mlore_mm.registry import MODEL_WRAPPERS, RUNNERS
@@ -57,13 +63,17 @@ class MultiTaskRunner(TaskRunnerMixin, Runner):
             ValueError: See :func:`read_checkpoint` and :func:`fill_model`; weights may be missing at the start of a
                 training, unless it is ``strict``.
         """
+        with naming_checkpoint(filename):
+            return self._load(str(filename), strict, revise_keys)
+
+    def _load(self, filename: str, strict: bool, revise_keys) -> dict:
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         weights = checkpoint['state_dict']
         for pattern, replacement in revise_keys:
             for name in [name for name in weights if re.search(pattern, name)]:
                 weights[re.sub(pattern, replacement, name)] = weights.pop(name)
-        fill_model(self.model, weights, str(filename), () if strict else self.optional_weights)
+        fill_model(self.model, weights, filename, () if strict else self.optional_weights)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mlore_mm.datasets import MultiTaskDataset, SeededDataset
-from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint
+from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint, naming_checkpoint
 from mlore_mm.engine.checkpoints.files import steps_in
 from mlore_mm.engine.checkpoints.resume_settings import batch_difference, batch_of, settle_settings, warn_of
 from mlore_mm.engine.config_check import check_config, check_names
@@ -87,7 +87,8 @@ class TaskRunnerMixin:
 
     def resume(self, filename: str, *args, **options) -> None:
         self.resumed_from = self._reading = str(filename)
-        super().resume(filename, *args, **options)
+        with naming_checkpoint(filename):
+            super().resume(filename, *args, **options)
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
         if fn_name == 'after_load_checkpoint':

@@ -10,6 +10,7 @@ from mmengine.fileio import get
 from PIL import Image, UnidentifiedImageError
 
 from mlore_mm.datasets.channel_images import read_channels
+from mlore_mm.datasets.image_io import check_whole
 from mlore_mm.utils.photo_pixels import PhotoError, array_to_bgr, picture_to_bgr
 
 PHOTO_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.ppm', '.pgm', '.jp2')
@@ -44,8 +45,11 @@ def read_photo(
             warnings.simplefilter('error', Image.DecompressionBombWarning)
             if isinstance(source, Image.Image):
                 return picture_to_bgr(source, name)
-            with Image.open(io.BytesIO(_bytes_of(source, name)), formats=formats) as image:
-                return picture_to_bgr(image, name)
+            data = _bytes_of(source, name)
+            with Image.open(io.BytesIO(data), formats=formats) as image:
+                pixels = picture_to_bgr(image, name)
+            check_whole(data, name)
+            return pixels
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError(f'{name} is too large: {error} Make it smaller first.') from error
     except UnidentifiedImageError as error:

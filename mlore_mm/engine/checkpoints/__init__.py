@@ -9,6 +9,7 @@ from .choice import choose_checkpoint
 from .compare import differences
 from .files import find_damage, has_checkpoint, newest_whole_checkpoint
 from .meta import check_meta
+from .naming import naming_checkpoint
 from .own_files import OwnFiles
 from .pretrained import CheckedPretrainedInit, check_pretrained_files
 from .reader import load_checkpoint_file, read_checkpoint, read_plain, refusal, weights_only
@@ -31,6 +32,7 @@ __all__ = [
     'fill_model',
     'find_damage',
     'has_checkpoint',
+    'naming_checkpoint',
     'leave_out_frozen',
     'load_checkpoint_file',
     'newest_whole_checkpoint',

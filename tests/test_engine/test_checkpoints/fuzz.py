@@ -1,0 +1,170 @@
+"""Damaged and odd checkpoints for every way in, and what becomes of them; not a test by itself.
+
+``.dev_scripts/fuzz_checkpoints.py`` runs it at length.
+"""
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from mlore_mm.apis.inference.init_model import load_weights
+from mlore_mm.converters.published import convert_to_ours, convert_to_published
+from mlore_mm.engine.checkpoints import CheckedPretrainedInit, checkpoint_bytes
+from mlore_mm.registry import MODELS, RUNNERS
+from mlore_mm.tasks import bind_tasks
+from tests.shared import REPO
+from tests.test_datasets.fuzz import mutate
+from tests.training import train, write_config
+
+KINDS = ('named', 'equal', 'other weights', 'unnamed')
+ODD = (None, 5, -1, 10**30, math.nan, 'x', '', (), [1], {}, {'a': 1}, True, b'x', torch.zeros(2), {5: {}}, [[None]])
+CONFIG = str(REPO / 'configs/pad_net/pad-net_tiny_synthrooms_nyud.py')
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file's suffix, what is in it, and a function from its path to the weights that come of it."""
+
+    suffix: str
+    content: dict
+    read: Callable[[str], dict[str, Tensor]]
+
+
+def cases(folder: Path) -> dict[str, Case]:
+    """Every way in, with a checkpoint of a real training of two steps."""
+    config, work = write_config(folder, iters=2, workers=0), folder / 'work'
+    assert train(config, work, **{'train_dataloader.persistent_workers': False}) == 0
+    whole = torch.load(work / 'iter_2.pth', weights_only=True)
+    runner = _runner(str(config), folder)
+    weights_alone = dict(state_dict=whole['state_dict'], meta=whole['meta'])
+
+    def test(path):
+        return _filled(runner.model, lambda: load_weights(runner.model, path))
+
+    def init_cfg(path):
+        return _filled(runner.model, lambda: CheckedPretrainedInit(path)(runner.model))
+
+    def load_from(path):
+        return _filled(runner.model, lambda: runner.load_checkpoint(path))
+
+    def resume(path):
+        return _filled(runner.model, lambda: runner.resume(path))
+
+    return {
+        'test .pth': Case('.pth', weights_alone, test),
+        'test .safetensors': Case('.safetensors', weights_alone, test),
+        'resume': Case('.pth', whole, resume),
+        'load_from': Case('.pth', whole, load_from),
+        'init_cfg': Case('.pth', weights_alone, init_cfg),
+        'converter': Case('.pth', _published(folder), lambda path: _converted(path, folder)),
+    }
+
+
+def _runner(config: str, folder: Path):
+    """One that has all that a training goes on with."""
+    cfg = Config.fromfile(config)
+    cfg.work_dir, cfg.resume = str(folder / 'fuzz'), True
+    cfg.train_dataloader.persistent_workers = False
+    runner = RUNNERS.build(cfg)
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    return runner
+
+
+def _filled(model, load: Callable[[], object]) -> dict[str, Tensor]:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    load()
+    return {name: x.clone() for name, x in model.state_dict().items()}
+
+
+def _published(folder: Path) -> dict:
+    model = MODELS.build(bind_tasks(Config.fromfile(CONFIG)).model)
+    source, target = folder / 'ours.pth', folder / 'published.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(tasks=list(model.tasks))), source)
+    convert_to_published('pad_net', str(source), str(target))
+    return torch.load(target, weights_only=True)
+
+
+def _converted(path: str, folder: Path) -> dict[str, Tensor]:
+    with redirect_stdout(StringIO()):
+        convert_to_ours('pad_net', path, str(folder / 'converted.pth'), CONFIG)
+    return torch.load(folder / 'converted.pth', weights_only=True)['state_dict']
+
+
+def odd(content: dict, rng: np.random.Generator) -> dict:
+    """The same with one entry changed: another value, another name, or missing; tensors of another form."""
+    content = copy.deepcopy(content)
+    place = content
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = keys[int(rng.integers(len(keys)))]
+        inner = place[key]
+        if not isinstance(inner, (dict, list)) or not inner or rng.random() < 0.2:
+            break
+        place = inner
+    kind = int(rng.integers(5))
+    if kind == 0 and isinstance(place, dict):
+        del place[key]
+    elif kind == 1 and isinstance(place, dict):
+        place[int(rng.integers(9)) if rng.random() < 0.3 else f'{key}_'] = place.pop(key)
+    elif isinstance(inner, Tensor) and kind > 2:
+        ways = (
+            lambda x: x[None],
+            lambda x: x.double(),
+            lambda x: x.long(),
+            lambda x: x.flatten()[:0],
+            lambda x: (x.float() * math.nan).to(x.dtype) if x.is_floating_point() else x,
+            lambda x: x.to_sparse() if x.dim() else x.bool(),
+            lambda x: x.to('meta'),
+            lambda x: x.to(torch.complex64),
+        )
+        place[key] = ways[int(rng.integers(len(ways)))](inner)
+    else:
+        place[key] = ODD[int(rng.integers(len(ODD)))]
+    return content
+
+
+def outcomes(case: Case, folder: Path, count: int, seed: int = 0, unnamed: list | None = None) -> Counter:
+    """What becomes of ``count`` files, half with damaged bytes and half with odd content; foreign errors are kept."""
+    counts, rng = Counter(), np.random.default_rng(seed)
+    path = folder / f'fuzzed{case.suffix}'
+    data = checkpoint_bytes(case.content, str(path))
+    path.write_bytes(data)
+    expected = case.read(str(path))
+    for number in range(count):
+        try:
+            bad = mutate(data, rng) if number % 2 else checkpoint_bytes(odd(case.content, rng), str(path))
+        except Exception:  # nothing that could be written
+            continue
+        path.write_bytes(bad)
+        try:
+            found = case.read(str(path))
+        except ValueError as error:
+            named = path.name in str(error)
+            counts['named' if named else 'unnamed'] += 1
+            if not named and unnamed is not None:
+                unnamed.append(error)
+        except Exception as error:
+            counts['unnamed'] += 1
+            if unnamed is not None:
+                unnamed.append(error)
+        else:
+            counts['equal' if _same(found, expected) else 'other weights'] += 1
+    return counts
+
+
+def _same(found: dict, expected: dict) -> bool:
+    return found.keys() == expected.keys() and all(torch.equal(found[name], x) for name, x in expected.items())
