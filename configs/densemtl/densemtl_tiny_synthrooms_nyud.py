@@ -8,7 +8,7 @@ _base_ = [
 max_iters = 240
 tasks = dict(
     semseg=dict(loss_weight=50.0),
-    depth=dict(_delete_=True, type='InverseDepth', loss_weight=1.0, zoom_rule=True, metric=dict(type='DepthMetric')),
+    depth=dict(_delete_=True, type='InverseDepth', zoom_rule=True, metric=dict(type='DepthMetric')),
     normals=dict(loss=dict(type='CosineNormalsLoss'), loss_weight=100.0),
     edge=dict(out_channels=2, loss=dict(_delete_=True, type='WeightedCrossEntropyLoss', class_weights=(0.05, 0.95))),
 )

@@ -23,10 +23,12 @@ from mlore_mm.engine.checkpoints import (
 from mlore_mm.engine.checkpoints.weights import check_values
 from mlore_mm.engine.processes import init_gloo, synchronise_batch_norms
 from mlore_mm.engine.watched_optim_wrapper import WatchedMixin
+from mlore_mm.models.backbones.vit import TransformerLayer
+from mlore_mm.models.layers import MLoREBlock
 from mlore_mm.registry import STRATEGIES
 from mlore_mm.utils.unwrap import bare_name
 
-UNITS = ('TransformerLayer', 'MLoREBlock')  # together nearly all weights of a published MLoRE
+UNITS = (TransformerLayer, MLoREBlock)  # together nearly all weights of a published MLoRE
 
 
 @STRATEGIES.register_module()
@@ -45,9 +47,10 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
     The main process gathers all weights in its own memory (not the device's) to write them.
 
     Args:
-        units: Names of classes. Each module of such a class is shared out on its own, and gathered just for its own
+        units: Classes, or their names, with or without the package (``'MLoREBlock'``, ``'mlore_mm.MLoREBlock'``).
+            Each module of such a class, or of one derived from it, is sharded on its own, and gathered just for its own
             computation; its weights must be used in its ``forward`` only, and every process must call it equally
-            often. Those of ``UNITS`` that the model has by default; the rest of the model is one unit more.
+            often. By default those of ``UNITS`` that the model has; the rest of the model is one more unit.
         options: As of mmengine's FSDPStrategy, such as ``model_wrapper=dict(sharding_strategy='SHARD_GRAD_OP')``.
 
     Raises:
@@ -58,7 +61,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
 
     optional_weights: tuple[str, ...] | None = None  # see TaskRunnerMixin
 
-    def __init__(self, *, units: Sequence[str] | None = None, **options) -> None:
+    def __init__(self, *, units: Sequence[str | type] | None = None, **options) -> None:
         # On the CPU there is nowhere to move to, and PyTorch would free the memory that it still reads from.
         gather = dict(rank0_only=True, offload_to_cpu=get_device() != 'cpu')
         state_dict_cfg = dict(
@@ -92,14 +95,15 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         return super()._wrap_model(model)
 
     def _unit_classes(self, model: nn.Module) -> set[type]:
-        found = {type(module).__name__: type(module) for module in model.modules()}
-        missing = [name for name in self.units or () if name not in found]
-        if missing:
+        present = {type(module) for module in model.modules()}
+        found = {unit: {cls for cls in present if _is_a(cls, unit)} for unit in self.units or UNITS}
+        missing = [unit for unit, classes in found.items() if not classes]
+        if missing and self.units is not None:
             raise ValueError(
-                f'The strategy is to share out modules of the class(es) {missing} (units), but the model has none. '
-                f'It has {sorted(found)}.'
+                f'The FSDP strategy is to shard modules of {missing} (units), but the model has none. It has '
+                f'{sorted(cls.__name__ for cls in present)}.'
             )
-        return {found[name] for name in (UNITS if self.units is None else self.units) if name in found}
+        return set().union(*found.values())
 
     def build_optim_wrapper(self, optim_wrapper, model: nn.Module | None = None) -> OptimWrapper:
         wrapper = super().build_optim_wrapper(optim_wrapper, model)
@@ -189,6 +193,14 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
             for name, parameter in self.model.named_parameters()
         }
         return [[names[id(x)] for x in group['params']] for group in self.optim_wrapper.optimizer.param_groups]
+
+
+def _is_a(cls: type, unit: str | type) -> bool:
+    """Whether a class is the named one, or derived from it."""
+    if isinstance(unit, str):
+        package, _, name = unit.rpartition('.')
+        return any(c.__name__ == name and c.__module__.startswith(package) for c in cls.__mro__)
+    return issubclass(cls, unit)
 
 
 def _in_shape(state: dict) -> dict:

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from mlore_mm.apis.analysis.eval_boundary import PROTOCOLS, BoundaryResult, eval_boundary
 from mlore_mm.apis.training.config import user_errors
+from mlore_mm.utils.progress import ProgressLine
 from mlore_mm.visualization.boundary_plot import plot_precision_recall
-
-from mmengine.utils import ProgressBar
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -54,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
             resize=args.resize,
             allow_missing=args.allow_missing,
             skip_broken=args.skip_broken,
-            on_progress=_Progress(),
+            on_progress=ProgressLine('boundaries'),
         )
         result.save(out)
     plot = out.with_suffix('.png')
@@ -65,21 +64,6 @@ def main(argv: list[str] | None = None) -> None:
     print(f'(precision {100 * scores.ods_precision:.2f}, recall {100 * scores.ods_recall:.2f})')
     print(f'oisF {100 * scores.ois_f:.2f}\nAP   {100 * scores.ap:.2f}')
     print(f'Scores and counts are in {out}, the precision-recall plot in {plot}')
-
-
-class _Progress:
-    """A progress bar that follows a count of finished images."""
-
-    def __init__(self) -> None:
-        self.bar = None
-        self.shown = 0
-
-    def __call__(self, finished: int, images: int) -> None:
-        if self.bar is None:
-            self.bar = ProgressBar(images)
-        if finished > self.shown:
-            self.bar.update(finished - self.shown)
-            self.shown = finished
 
 
 def _plot(path: Path, result: BoundaryResult) -> None:

@@ -15,8 +15,6 @@ tasks = dict(
     semseg=dict(type='SemSeg', out_channels=11, classes=classes, palette=palette),
     edge=dict(
         type='Edge',
-        loss_weight=50.0,
-        loss=dict(type='BalancedBCELoss', pos_weight=0.95),
         metric=dict(type='BoundaryMetric', max_dist=0.0075, ground_truth='target'),
     ),
 )

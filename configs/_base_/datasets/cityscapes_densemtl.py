@@ -18,7 +18,7 @@ tasks = dict(
         loss_weight=50.0,
         metric=dict(type='IoUMetric', absent='skip'),
     ),
-    depth=dict(_delete_=True, type='InverseDepth', loss_weight=1.0, metric=dict(type='PerImageDepthMetric')),
+    depth=dict(_delete_=True, type='InverseDepth'),
     normals=dict(loss=dict(type='CosineNormalsLoss'), loss_weight=100.0, metric=dict(type='PerImageNormalsMetric')),
 )
 

@@ -20,15 +20,11 @@ to_13 = (
 # fmt: on
 tasks = dict(
     semseg=dict(type='SemSeg', out_channels=13, classes=classes, palette=palette),
-    depth=dict(type='Depth', loss_weight=1.0),
-    normals=dict(type='SurfaceNormals', loss_weight=10.0),
+    depth=dict(type='Depth'),
+    normals=dict(type='SurfaceNormals'),
     edge=dict(
         type='Edge',
-        loss_weight=50.0,
-        loss=dict(type='BalancedBCELoss', pos_weight=0.95),
         metric=dict(type='BoundaryMetric', max_dist=0.011),
-        headline='odsF',
-        higher_is_better=True,
     ),
 )
 labels = dict(

@@ -19,12 +19,11 @@ palette = (
 # fmt: on
 tasks = dict(
     semseg=dict(type='SemSeg', out_channels=40, classes=classes, palette=palette),
-    depth=dict(type='Depth', loss_weight=1.0),
-    normals=dict(type='SurfaceNormals', loss_weight=10.0),
+    depth=dict(type='Depth'),
+    normals=dict(type='SurfaceNormals'),
     edge=dict(
         type='Edge',
-        loss_weight=50.0,
-        loss=dict(type='BalancedBCELoss', pos_weight=0.88),
+        loss=dict(pos_weight=0.88),
         metric=dict(type='BoundaryMetric', max_dist=0.011),
     ),
 )

@@ -3,7 +3,7 @@ _base_ = './nyud_v2.py'
 crop_size = (448, 576)
 tasks = dict(
     semseg=dict(loss_weight=100.0, metric=dict(type='IoUMetric', absent='skip')),
-    depth=dict(_delete_=True, type='InverseDepth', loss_weight=1.0, metric=dict(type='PerImageDepthMetric')),
+    depth=dict(_delete_=True, type='InverseDepth'),
     normals=dict(loss=dict(type='CosineNormalsLoss'), loss_weight=100.0, metric=dict(type='PerImageNormalsMetric')),
     edge=dict(
         _delete_=True,
@@ -11,7 +11,6 @@ tasks = dict(
         out_channels=2,
         interpolation='bilinear',  # the loss and the metric take what is above 0 for a boundary
         loss=dict(type='WeightedCrossEntropyLoss', class_weights=(0.05, 0.95)),
-        loss_weight=50.0,
         metric=dict(type='EdgeF1Metric'),
     ),
 )

@@ -10,13 +10,11 @@ classes = (
 # fmt: on
 tasks = dict(
     semseg=dict(type='SemSeg', out_channels=21, classes=classes),  # drawn in the colours of PASCAL VOC
-    human_parts=dict(type='HumanParts', loss_weight=2.0),
-    sal=dict(type='Saliency', loss_weight=5.0),
-    normals=dict(type='SurfaceNormals', loss_weight=10.0),
+    human_parts=dict(type='HumanParts'),
+    sal=dict(type='Saliency'),
+    normals=dict(type='SurfaceNormals'),
     edge=dict(
         type='Edge',
-        loss_weight=50.0,
-        loss=dict(type='BalancedBCELoss', pos_weight=0.95),
         metric=dict(type='BoundaryMetric', max_dist=0.0075),
     ),
 )

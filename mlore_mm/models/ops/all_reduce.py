@@ -1,8 +1,8 @@
 """Sums over the processes of a distributed run that gradients pass through, and largest values."""
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
@@ -13,7 +13,7 @@ def sum_over_processes(x: Tensor) -> Tensor:
     """
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return x
-    return _Sum.apply(x)
+    return all_reduce(x)
 
 
 def max_over_processes(x: Tensor) -> Tensor:
@@ -27,17 +27,3 @@ def max_over_processes(x: Tensor) -> Tensor:
 
 def num_processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        total = x.detach().clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
