@@ -1,4 +1,4 @@
-"""What the command lines call, usable from Python as well; a room for each thing that people want to do."""
+"""Functions behind the command lines, for use from Python: inference, training and testing, analysis, deployment."""
 
 from .analysis.browse import browse_dataset
 from .analysis.trivial import evaluate_trivial

@@ -1,4 +1,4 @@
-"""The order in which training sees its samples."""
+"""A sampler for training that can be resumed exactly."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -13,22 +13,22 @@ from mlore_mm.utils.seeding import SeededIndex, derive_seed
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Endless passes over a data set, each in another order; in training by epochs each pass ends.
+    """Infinite sampler with a new permutation per pass; finite passes in epoch-based training.
 
-    The sample at position p of the stream, and the seed of its augmentation, follow from the seed of the training and
-    from p alone. So training goes on after an interruption as if there had been none, and the number of processes and
-    of loader workers does not matter: process r of n takes positions r, r + n, r + 2n and so on, and a batch of 4 in
-    one process holds the same augmented samples as batches of 2 in two.
+    The sample at position p of the stream and the seed of its augmentation depend on the training seed and on p only.
+    A resumed training therefore sees the same samples as an uninterrupted one, whatever the number of processes and
+    loader workers: process r of n takes positions r, r + n, r + 2n and so on, and a batch of 4 in one process holds the
+    same augmented samples as batches of 2 in two.
 
-    Differs: with mmengine's ``InfiniteSampler`` the order goes on as well, but augmentation starts again from the seed
-    of the worker, so a resumed training sees other crops.
+    Differs: mmengine's ``InfiniteSampler`` also continues the order, but its augmentation restarts from the seed of the
+    worker, so that a resumed training sees other crops.
 
-    By epochs every process takes as many samples of a pass, the first of the next one where the number of processes
-    does not divide the data set.
+    In epoch-based training every process takes the same number of samples, filled up from the next pass where the
+    number of processes does not divide the data set.
 
     Args:
         dataset: What is sampled; only its length matters. :class:`MultiTaskDataset` uses the seeds.
-        shuffle: False takes the samples in their order, with seeds all the same.
+        shuffle: False keeps the order of the data set; augmentation is seeded in either case.
         seed: The same in all processes; by default drawn and shared.
     """
 
@@ -43,10 +43,9 @@ class ResumableSampler(Sampler):
         self.by_epoch = False  # set by the loop
 
     def skip(self, num_samples: int) -> None:
-        """Start at this sample of the process, counted from the beginning of the training, or of the epoch where it
-        goes by epochs; the loops call it."""
+        """Skip samples of this process in the training, or in each epoch; called by the loops."""
         if num_samples < 0:
-            raise ValueError(f'A sampler cannot start before its first sample, but was told to skip {num_samples}.')
+            raise ValueError(f'num_samples to skip has to be at least 0, but got {num_samples}.')
         self.start = num_samples
 
     def __iter__(self) -> Iterator[SeededIndex]:
@@ -70,5 +69,5 @@ class ResumableSampler(Sampler):
         return -(-self.size // self.world_size) if self.by_epoch else self.size
 
     def set_epoch(self, epoch: int) -> None:
-        """Which pass comes next, where the loop goes by epochs; mmengine tells every sampler."""
+        """Set the epoch; called by mmengine."""
         self.epoch = epoch

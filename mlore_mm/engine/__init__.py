@@ -1,4 +1,4 @@
-"""The runners, the hooks, and who gets optimized."""
+"""Runners, loops, hooks, checkpoints and optimizer wrappers."""
 
 from .checkpoints import CheckedPretrainedInit
 from .epoch_loop import ResumableEpochLoop

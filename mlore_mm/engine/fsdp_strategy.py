@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer state shared out over processes (FSDP), for models beyond one device's memory."""
+"""Fully sharded data parallel training: weights, gradients and optimizer state are split over the processes."""
 
 from collections.abc import Callable, Sequence
 
@@ -35,12 +35,12 @@ UNITS = (TransformerLayer, MLoREBlock)  # together nearly all weights of a publi
 class MultiTaskFSDPStrategy(FSDPStrategy):
     """mmengine's FSDPStrategy, with these differences.
 
-    - Checkpoints are those of the ordinary runner, optimizer state included: whole, written under their name when all
-      of them is on the disk, and read without running code. A training goes on with any number of processes, with this
-      strategy or without, and ``tools/test.py`` needs no second process. (mmengine's own cannot resume with a current
-      PyTorch, which takes the arguments of its loading function in another order.)
-    - Gradients are clipped by the norm of all of them. mmengine clips each process's share by the share's own norm, so
-      that parts of one tensor are scaled differently.
+    - Checkpoints are full, unsharded ones in the format of the ordinary runner, optimizer state included; they are
+      written atomically and loaded without executing code. Training can resume with any number of processes, with or
+      without this strategy, and ``tools/test.py`` runs in one process. (mmengine's own strategy cannot resume with
+      current PyTorch versions, which changed the order of arguments of the loading function.)
+    - Gradients are clipped by their global norm. mmengine clips each shard by its own norm, which scales parts of one
+      tensor differently.
     - Batch norms are synchronised where the config says ``sync_bn``; mmengine leaves them plain.
     - It runs on the CPU over gloo as well.
 
@@ -110,7 +110,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         if (wrapper.clip_grad_kwargs or {}).get('max_norm') is not None:
             if not isinstance(wrapper, WatchedMixin):
                 raise ValueError(
-                    f'Gradients of a shared-out model are clipped by OptimWrapper and AmpOptimWrapper, and not by '
+                    f'Gradients of a sharded model can be clipped by OptimWrapper and AmpOptimWrapper, but not by '
                     f'{type(wrapper).__name__}. Leave out optim_wrapper.clip_grad.'
                 )
             wrapper.sharded = model
@@ -126,7 +126,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         extra_ckpt: dict | None = None,
         callback: Callable | None = None,
     ) -> None:
-        """Gather and write; all processes call it."""
+        """Gather the full state and write it; every process has to call this."""
         checkpoint = dict(state_dict=self.model_state_dict(), **(extra_ckpt or {}))
         checkpoint.setdefault('meta', {})['seed'] = self.seed
         if save_optimizer and hasattr(self, 'optim_wrapper'):
@@ -139,7 +139,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
             write_checkpoint(checkpoint, filename)
 
     def load_checkpoint(self, filename: str, *, callback: Callable | None = None, **unused) -> dict:
-        """Read by every process, which keeps its share. See :func:`read_checkpoint` for what is refused.
+        """Every process reads the file and keeps its shard. See :func:`read_checkpoint` for what is refused.
 
         Raises:
             ValueError: Weights are missing, and this is no start of a training.
@@ -154,12 +154,12 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         return checkpoint
 
     def load_model_state_dict(self, state_dict: dict, **unused) -> None:
-        """What fits is taken, and the rest is named in the log, as the ordinary runner does."""
+        """Load matching weights and log the names of the others, like the ordinary runner."""
         state = {bare_name(name): value for name, value in state_dict.items()}
         fitting = {name: x for name, x in self.weights.items() if name in state and state[name].shape == x.shape}
         left = sorted({*state, *self.weights} - {*fitting})
         if left:
-            print_log(f'Not in both the model and the checkpoint in one shape: {left}', 'current', 30)
+            print_log(f'Missing, unexpected or of another shape: {left}', 'current', 30)
         self.model.load_state_dict({name: state[name] for name in fitting}, strict=False)
 
     def optim_state_dict(self) -> dict:
@@ -174,7 +174,7 @@ class MultiTaskFSDPStrategy(FSDPStrategy):
         return dict(state, state=values, param_groups=groups)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """The reverse: every process keeps its share."""
+        """The reverse of :meth:`optim_state_dict`: every process keeps its shard."""
         state = dict(state_dict)
         names = [name for group in self._groups() for name in group]
         groups = [

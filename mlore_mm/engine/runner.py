@@ -1,4 +1,4 @@
-"""mmengine's runner, told about tasks and about machines without an accelerator."""
+"""mmengine's Runner with task definitions, safe checkpoint loading, and distributed training on CPUs."""
 
 import re
 
@@ -22,13 +22,13 @@ from mlore_mm.registry import MODEL_WRAPPERS, RUNNERS
 
 @RUNNERS.register_module()
 class MultiTaskRunner(TaskRunnerMixin, Runner):
-    """A Runner whose ``from_cfg`` hands the task definitions round; configs name it as ``runner_type``.
+    """A Runner that passes the task definitions of a config to the model, data sets and metrics (``runner_type``).
 
     Beyond what :class:`TaskRunnerMixin` does it
 
-    - reads weights without running code, and tests and resumes with all weights or not at all;
-    - runs on the CPU, alone or in several processes, without a change to the config: gloo takes the place of NCCL,
-      and batch norms of our own that of PyTorch's synchronised ones, which need an accelerator.
+    - loads checkpoints without executing code in them, and requires all weights for testing and resuming;
+    - trains on CPUs, in one process or several, with an unchanged config: with gloo instead of NCCL, and with our
+      synchronised batch norms instead of PyTorch's, which need an accelerator.
     """
 
     # ---- machines without an accelerator -----------------------------------------------------------------------
@@ -57,7 +57,7 @@ class MultiTaskRunner(TaskRunnerMixin, Runner):
     def load_checkpoint(
         self, filename, map_location='cpu', strict: bool = False, revise_keys=((r'^module\.', ''),)
     ) -> dict:
-        """As mmengine's, for files and URLs on the CPU first, and without code that a file brings along.
+        """Like mmengine's, but loads to the CPU first and never executes code from the file.
 
         Raises:
             ValueError: See :func:`read_checkpoint` and :func:`fill_model`; weights may be missing at the start of a

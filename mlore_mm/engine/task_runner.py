@@ -37,7 +37,7 @@ from mlore_mm.utils.whole_files import check_writable
 
 
 class TaskRunnerMixin:
-    """Comes before a runner of mmengine among the bases; ``from_cfg`` hands the task definitions round.
+    """Mixin for mmengine's runners (first among the bases): ``from_cfg`` passes the task definitions to all components.
 
     mmengine's and mmsegmentation's own scripts build the runner that the config names as ``runner_type``, so every one
     of them comes through here. Beyond ``bind_tasks`` it

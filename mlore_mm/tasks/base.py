@@ -1,4 +1,4 @@
-"""What a kind of task has to say about its labels and predictions; everything else asks here."""
+"""The base class of tasks: how labels are stored, augmented and scored, and how predictions are decoded and drawn."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -22,7 +22,7 @@ INTERPOLATIONS = ('nearest', 'bilinear', 'cubic')  # how labels are resized
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """The one definition of a task: values and pure functions, no modules, files or state.
+    """Definition of a task, used by data sets, model, metrics and visualization: values and pure functions, no state.
 
     In the data pipeline a label is a NumPy array (H, W) or (H, W, C); in a data sample and in the model it is a tensor
     (C, H, W) or (B, C, H, W). ``channel_axis`` tells methods that see both which axis is C.
@@ -107,11 +107,11 @@ class Task:
         if self.valid_mask(torch.from_numpy(np.atleast_3d(padding).transpose(2, 0, 1).copy())).any():
             raise ValueError(
                 f"Task '{self.name}' has pad_value={self.pad_value} and ignore_value={self.ignore_value}: what is "
-                f'padded would be a label. Leave pad_value out, or set it to what is ignored.'
+                f'padded would count as a label. Leave pad_value out, or set it to the ignored value.'
             )
 
     def _said_by_metric(self) -> dict:
-        """Headline, direction and unit as the class of the metric gives them."""
+        """Headline, direction and unit as defined by the metric class."""
         defaults = dict(headline='', higher_is_better=True, unit='')
         return {key: getattr(self._metric_class(), key, default) for key, default in defaults.items()}
 
@@ -137,19 +137,19 @@ class Task:
         return target
 
     def mask_values(self, target: np.ndarray) -> np.ndarray:
-        """Last step before packing: write ``ignore_value`` where the label says nothing."""
+        """Last step before packing: write ``ignore_value`` at unlabelled pixels."""
         return target
 
     def check_values(self, target: np.ndarray) -> str | None:
-        """Say what is wrong with a freshly loaded label, or None; cheap enough for every load."""
+        """A description of invalid values in a freshly loaded label, or None; called at every load."""
         return None
 
     def statistics(self) -> LabelStatistics:
-        """An empty object that sums up labels of this task, and says what in them cannot be meant."""
+        """An empty accumulator of label statistics of this task, which also reports implausible labels."""
         return NumberStatistics(self)
 
     def empty_target(self, height: int, width: int) -> np.ndarray:
-        """A label that says nothing, for an image without this task's label."""
+        """A label in which every pixel is ignored, for an image that has no label of this task."""
         shape = (height, width) if self.target_channels == 1 else (height, width, self.target_channels)
         return np.full(shape, self.ignore_value, dtype=self.dtype)
 
@@ -188,13 +188,13 @@ class Task:
         """Prediction (..., C, H, W) to (..., 1, H, W) bool: the pixels at which all numbers are finite."""
         return pred.isfinite().all(dim=-3, keepdim=True)
 
-    # ---- for people ----------------------------------------------------------------------------------------------
+    # ---- visualization and files --------------------------------------------------------------------------------
     def draw(self, values: np.ndarray, value_range: tuple[float, float] | None = None) -> np.ndarray:
         """A prediction or label (C, H, W) to an RGB picture (H, W, 3), uint8; ignored pixels are black.
 
         ``value_range`` are the numbers at both ends of the colormap, for pictures that are to be compared.
         """
-        raise NotImplementedError(f'{type(self).__name__} does not say how it is drawn.')
+        raise NotImplementedError(f'{type(self).__name__} does not implement draw().')
 
     def value_range(self, *maps: np.ndarray) -> tuple[float, float] | None:
         """One range for ``draw`` that suits all maps (C, H, W); None where there is no colormap."""

@@ -1,1 +1,1 @@
-"""Pure helpers that know nothing of models or data sets."""
+"""Helpers that depend on no other package of mlore_mm: files, text, seeds, threads, versions."""

@@ -1,4 +1,4 @@
-"""The one style in which command lines show progress."""
+"""The progress bar of all command lines."""
 
 import sys
 import time

@@ -50,7 +50,7 @@ def test_in_order_where_not_shuffled():
 def test_wrong_use_is_named():
     with pytest.raises(ValueError, match='no sample. Check `ann_file`'):
         ResumableSampler([])
-    with pytest.raises(ValueError, match='told to skip -1'):
+    with pytest.raises(ValueError, match='at least 0, but got -1'):
         ResumableSampler([0]).skip(-1)
 
 

@@ -104,7 +104,7 @@ def test_a_task_needs_a_channel():
 
 
 def test_a_kind_without_a_picture_says_so():
-    with pytest.raises(NotImplementedError, match='Task does not say how it is drawn'):
+    with pytest.raises(NotImplementedError, match=r'Task does not implement draw\(\)'):
         Task(name='x').draw(np.zeros((1, 2, 2)))
 
 
@@ -138,7 +138,7 @@ def test_a_headline_that_is_given_stays():
         (dict(type='HumanParts', out_channels=5), '7 entries in `classes`, but out_channels=5'),
         (dict(type='SemSeg', out_channels=2, classes=('a', 'a')), 'more than once in `classes`: a'),
         (dict(type='SemSeg', out_channels=1, palette=((0, 300, 0),)), r'colours \(red, green, blue\) of 0 to 255'),
-        (dict(type='SemSeg', pad_value=3), 'pad_value=3 and ignore_value=255: what is padded would be a label'),
+        (dict(type='SemSeg', pad_value=3), 'pad_value=3 and ignore_value=255: what is padded would count as a label'),
         (dict(type='SemSeg', ignore_value=-1), "ignore_value=-1, which its labels of dtype='uint8' cannot hold"),
         (dict(type='Saliency', pad_value=0), 'pad_value=0 and ignore_value=255'),
         (dict(type='Edge', ignore_value=0), 'labels from 0 to 1, so ignore_value=0 would leave labels out'),

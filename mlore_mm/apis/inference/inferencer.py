@@ -1,4 +1,4 @@
-"""Run a trained model on one's own pictures."""
+"""The inferencer: runs a trained model on images, videos and cameras."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from mlore_mm.utils.progress import ProgressLine
 
 @INFERENCERS.register_module()
 class MultiTaskInferencer:
-    """All tasks of a model on any pictures, in the manner of mmsegmentation's ``MMSegInferencer``.
+    """Predicts all tasks of a model for images or videos; the counterpart of mmsegmentation's ``MMSegInferencer``.
 
     >>> infer = MultiTaskInferencer('mlore_vitb_nyud', 'mlore_vitb_nyud.pth')
     >>> result = infer('kitchen.jpg', out_dir='out')[0]
@@ -34,14 +34,14 @@ class MultiTaskInferencer:
         model: Name of a model in ``model-index.yml``, a config file, or a config.
         weights: Checkpoint, a file or URL; by default what the index names. The config is never taken out of a
             checkpoint: it is Python code there, which reading would run.
-        device: As PyTorch names it; an accelerator where there is one by default.
-        amp: Run the network in 16 bits of the kind that the device has: fp16 on a GPU, bf16 on a CPU.
+        device: Name of the device in PyTorch; by default an accelerator, if there is one.
+        amp: Mixed precision: fp16 on a GPU, bf16 on a CPU.
         dtype: 'fp32', 'bf16' or 'fp16' in place of ``amp``.
-        deploy: Fold the model for good into its form for inference, where it has one: faster for small batches, but it
-            takes more memory (see ``switch_to_deploy`` of the decode head).
+        deploy: Re-parameterise the model for inference, where it supports that: faster for small batches, but it needs
+            more memory (see ``switch_to_deploy`` of the decode head).
         max_size: Longest side at which photos are taken in, see :class:`PhotoPipeline`.
-        slide: Windows of this size, or with (h, w) of theirs, and steps of two thirds, instead of the whole image at
-            once: memory then does not grow with the photo. True takes the training size.
+        slide: Sliding-window inference with windows of this size or (h, w) and a stride of two thirds of it, so that
+            memory does not grow with the image. True takes the training size.
         compile: Compile the network, see :func:`mlore_mm.models.compile_network`.
         cfg_options: Overrides of the config by dotted key.
         show_progress: Print a line of progress.
@@ -87,7 +87,7 @@ class MultiTaskInferencer:
     list_models = staticmethod(list_models)
 
     def __call__(self, inputs, *, return_datasamples: bool = False, show: bool = False, **options) -> list:
-        """Results of all pictures; see :meth:`stream` for the options. For many pictures or a video use that.
+        """Results of all images as a list; see :meth:`stream` for the options, and for many images or videos.
 
         Args:
             inputs: As of :meth:`stream`.
@@ -114,7 +114,7 @@ class MultiTaskInferencer:
         every: int = 1,
         max_frames: int | None = None,
     ) -> Iterator[ImageResult]:
-        """Results one after the other, in the order of the inputs; what is not kept takes no memory.
+        """Yield the results one by one in the order of the inputs, so that memory does not grow with their number.
 
         Args:
             inputs: What :class:`PhotoSource` takes: a path, folder, pattern, URL, array (BGR), Pillow image, video,
@@ -207,7 +207,7 @@ class MultiTaskInferencer:
 
 
 def _warn_not_finite(result: ImageResult) -> None:
-    """One line in the log for a picture with predictions that are not finite."""
+    """Log a warning for an image with non-finite predictions."""
     shares = [f'{name} at {share:.2%} of the pixels' for name, share in result.not_finite().items()]
     if shares:
         print_log(f'{result.label}: not finite: {", ".join(shares)}.', 'current', logging.WARNING)

@@ -1,4 +1,4 @@
-"""Build a model with its weights, and run it on pictures; what ``mmseg.apis`` offers for one task."""
+"""``init_model`` and ``inference_model``, as in ``mmseg.apis``, for all tasks."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,8 +32,8 @@ def init_model(
     """A model in evaluation mode, ready for :func:`inference_model`.
 
     Args:
-        config: Config file, or a config; which is not changed.
-        checkpoint: File or URL of the weights. Without one the model is as initialised, which is of use for
+        config: Path of a config file, or a config (which is not modified).
+        checkpoint: File or URL of the weights. Without one the model has its initial weights, which is useful for
             measuring time and memory only.
         device: As PyTorch names it, such as 'cpu' or 'cuda:0'.
         cfg_options: Overrides by dotted key.
@@ -63,7 +63,7 @@ def init_model(
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Fill a model from a checkpoint, completely or not at all.
+    """Load a checkpoint into a model; all weights have to be there.
 
     Raises:
         ValueError: See :func:`init_model`.

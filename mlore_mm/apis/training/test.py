@@ -1,4 +1,4 @@
-"""Testing a checkpoint."""
+"""Evaluates a checkpoint on the test set of a config."""
 
 from mmengine.config import Config
 
@@ -59,7 +59,7 @@ def run_test(
     if dtype:
         cfg.test_cfg.dtype = dtype
     runner = RUNNERS.build(cfg)
-    runner.logger.info(f'Testing computes with {describe_threads()} in each process (OMP_NUM_THREADS sets it)')
+    runner.logger.info(f'Testing with {describe_threads()} per process (set by OMP_NUM_THREADS)')
     if out_dir:
         runner.register_hook(PredictionWriter(out_dir))
     metrics = runner.test()
@@ -70,7 +70,7 @@ def _draw_all(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ValueError(
-            'Pictures are drawn by the visualization hook, which the config has not: add '
+            'Images are drawn by the visualization hook, but the config has none: add '
             "default_hooks.visualization=dict(type='MultiTaskVisualizationHook') or inherit default_runtime.py."
         )
     hook.update(draw=True, show=show, wait_time=wait_time, out_dir=show_dir)
@@ -79,6 +79,6 @@ def _draw_all(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -
 def _use_tta(cfg: Config) -> None:
     missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
     if missing:
-        raise ValueError(f'Test-time augmentation (--tta) is described by {missing}, which the config has not.')
+        raise ValueError(f'Test-time augmentation (--tta) needs {missing} in the config.')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)

@@ -69,7 +69,7 @@ def check_values(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], sourc
 def require_all_weights(model: nn.Module | Mapping, checkpoint: dict, source: str, optional: Iterable[str]) -> None:
     """Raise a ValueError unless every weight of the model, or of its weights by name, is there in its shape.
 
-    For models that are shared out over processes; :func:`fill_model` does this for others.
+    For sharded models (FSDP); :func:`fill_model` does this for others.
     """
     own = bare_model(model).state_dict() if isinstance(model, nn.Module) else model
     weights = {bare_name(key): value for key, value in checkpoint['state_dict'].items()}

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill, a full disk and an interrupted validation."""
+"""A checkpoint hook that writes atomically and never leaves a training without a valid checkpoint."""
 
 import hashlib
 from pathlib import Path
@@ -27,17 +27,17 @@ _VALIDATED = 'last_validation'  # the file that names the iteration of the last 
 class SafeCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, with these differences.
 
-    - A file takes its name when all of it is on the disk, ``last_checkpoint`` and the best checkpoint as well. Older
-      files are removed after that; mmengine removes first, and with ``max_keep_ckpts=1`` a kill would leave nothing.
-    - What should have been removed when a training was killed is removed when it goes on.
-    - Removed are checkpoints only that this run wrote: named by its template, in its folder. Paths that a checkpoint
-      names are not obeyed: where a training goes on in another folder, the files of the first one stay.
-    - What ``published_keys`` leaves of a checkpoint is written whole as well, and read without running code. The eight
-      letters in its name are the beginning of the file's SHA-256, which ``torch.hub`` compares after a download.
+    - Files are written atomically (to a temporary name, then renamed), ``last_checkpoint`` and the best checkpoint
+      included. Old checkpoints are deleted afterwards; mmengine deletes first, and with ``max_keep_ckpts=1`` a killed
+      training would have no checkpoint left.
+    - Deletions that a killed training still had to do are done when it is resumed.
+    - Only checkpoints that this run wrote are deleted: those in its folder that match its file name template. Paths
+      stored in a checkpoint are not trusted: a training resumed in another folder leaves the first folder as it is.
+    - Published checkpoints (``published_keys``) are written atomically as well. The eight characters in the file name
+      are the beginning of the file's SHA-256, which ``torch.hub`` verifies after a download.
     - With gradient accumulation a checkpoint that is due between two updates of the weights is written at the next
-      update (``by_epoch``: at the end of the next epoch that ends with one), so that a resumed training is the same.
-    - A training that was killed in the middle of a validation repeats it when it goes on. mmengine leaves it out, and
-      with it the final numbers where it was the last one.
+      update (``by_epoch``: at the end of the next epoch that ends with one), so that resuming is exact.
+    - A validation that was interrupted is repeated on resuming. mmengine skips it, even where it was the final one.
 
     Folders that are not on a disk (``s3://`` and the like) are written to as in mmengine.
 
@@ -89,7 +89,7 @@ class SafeCheckpointHook(CheckpointHook):
         dropped = self.own.keep_own(runner.message_hub.runtime_info, same_folder(source, self.own.folder))
         if dropped:
             runner.logger.warning(
-                f'{source} names files that are none of this run in {self.own.folder}; they are left as they are: '
+                f'{source} names checkpoints that this run in {self.own.folder} did not write; they are not deleted: '
                 f'{describe(dropped)}.'
             )
 
@@ -142,7 +142,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     # ---- saving ------------------------------------------------------------------------------------------------
     def save_now(self, runner, iterations: int) -> str:
-        """Save beside the rhythm, after so many finished iterations; the path. All processes call it."""
+        """Save outside the regular interval, after ``iterations``; returns the path. Every process has to call this."""
         if self.saved_step == iterations or self._is_of_this_epoch(runner, iterations):
             return self.last_ckpt
         template, limit = self.filename_tmpl, self.max_keep_ckpts
@@ -159,10 +159,10 @@ class SafeCheckpointHook(CheckpointHook):
         return self.by_epoch and self.saved_step == runner.epoch and iterations == runner.epoch * _length(runner)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        """As mmengine's, but write, then name, then remove; and only when the weights were just updated."""
+        """Like mmengine's, but writes atomically, deletes old files last, and only right after an optimizer step."""
         self._postponed = not step_is_whole(runner.optim_wrapper)
         if self._postponed:
-            runner.logger.info(f'Gradients are being accumulated: the checkpoint of {step} waits for the next update.')
+            runner.logger.info(f'Gradients are being accumulated: checkpoint {step} waits for the next optimizer step.')
             return
         limit = self.max_keep_ckpts
         outdated = []
@@ -195,14 +195,14 @@ class SafeCheckpointHook(CheckpointHook):
             self._remove(superseded)
 
     def _stopped_in_an_epoch(self, previous: str | None) -> list[str]:
-        """The checkpoint of a stop in the middle of an epoch, which the next one of an epoch takes the place of."""
+        """The checkpoint of a stop in the middle of an epoch, which the next epoch's checkpoint replaces."""
         other = Path(str(previous)).name
         if self.max_keep_ckpts > 0 and self.by_epoch and other.startswith('iter_') and previous in self.own:
             return [] if self.last_ckpt == previous else [previous]
         return []
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        """As mmengine's, but the best one so far is removed when the better one is there."""
+        """Like mmengine's, but deletes the previous best checkpoint after the new one is written."""
         backend, self.file_backend = self.file_backend, KeepingBackend(self.file_backend)
         try:
             super()._save_best_checkpoint(runner, metrics)
@@ -214,7 +214,7 @@ class SafeCheckpointHook(CheckpointHook):
             self._remove([path for path in superseded if path not in best])
 
     def _note_superseded(self, runner, paths: list[str]) -> None:
-        """Into the checkpoint go the files that are to be removed after it is written, should that not be reached."""
+        """Store in the checkpoint which files to delete after it, in case the training is killed before that."""
         best = getattr(self.file_backend, 'removed', [])
         runner.message_hub.update_info('superseded_ckpts', [*paths, *best])
 
@@ -249,7 +249,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     @staticmethod
     def _note(runner, name: str, text: str) -> None:
-        """A line into the work folder. Where that has no room, the checkpoint itself is safe, and is what counts."""
+        """Write a line to a file in the work folder; failures (a full disk) are logged only."""
         try:
             write_whole(Path(runner.work_dir) / name, text)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Operations that are about machines and not about methods: exact, faster or smaller forms of ordinary ones."""
+"""Operations of general use: faster or more memory-efficient forms of ordinary ones with equal results, collectives."""
 
 from .all_reduce import num_processes, sum_over_processes
 from .recompute import recompute

@@ -1,4 +1,4 @@
-"""Activation checkpointing for parts that hold batch norms."""
+"""Activation checkpointing of functions that contain batch norms."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -9,11 +9,10 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recompute(function: Callable, *inputs: Tensor, norms: Sequence[nn.Module] = ()):
-    """``function(*inputs)``, of which only the inputs are kept for the backward pass; it runs a second time there.
+    """``function(*inputs)`` with activation checkpointing: only the inputs are stored, the backward pass runs it again.
 
-    Results and running statistics are those of a single pass: the batch norms in ``norms`` do not count the second one.
-    Without gradients, and while the model is being compiled (where the compiler decides what to keep), it is a plain
-    call.
+    The running statistics of the batch norms in ``norms`` are updated in the first pass only. Without gradients, and
+    under ``torch.compile`` (which decides by itself what to recompute), this is an ordinary call.
     """
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*inputs)
@@ -24,9 +23,9 @@ def recompute(function: Callable, *inputs: Tensor, norms: Sequence[nn.Module] = 
 
 
 class _StatisticsKept:
-    """Batch norms in training mode normalise as ever inside, but leave their running statistics alone.
+    """Context in which batch norms in training mode do not update their running statistics.
 
-    Entered once for every pass backward; there are several where gradients are taken task by task.
+    Entered once per backward pass; there are several where gradients are computed per task.
     """
 
     def __init__(self, norms: list) -> None:

@@ -55,7 +55,7 @@ def test_no_path_of_a_file_is_obeyed(tmp_path, victim, name, inside):
     runner = build(tmp_path, load_from=target, resume=True, **publish, **{'train_cfg.max_iters': 3})
     runner.train()
     assert tree(victim) == before
-    assert f'are none of this run in {tmp_path}/work; they are left as they are: {path}' in log_of(runner)
+    assert f'that this run in {tmp_path}/work did not write; they are not deleted: {path}' in log_of(runner)
 
 
 def test_steps_that_are_no_numbers_are_not_put_into_names(tmp_path, victim):
