@@ -154,7 +154,10 @@ def _grasp(layers: Sequence[PartialWeight], losses: Losses) -> list[Tensor]:
         inner = sum((g * b).sum() for g, b in zip(grads, before, strict=True))
         for total, product in zip(products, torch.autograd.grad(inner, stacks), strict=True):
             total += product
-    scores = [(w.detach() * sum_over_processes(h)).mean(dim=0) for w, h in zip(stacks, products, strict=True)]
+    scores = [
+        layer.stack_mean(layer.stack.detach() * sum_over_processes(x))
+        for layer, x in zip(layers, products, strict=True)
+    ]
     together = sum(x.sum() for x in scores).abs() + 1e-10
     return [x / together for x in scores]
 
@@ -165,12 +168,12 @@ def _synflow(layers: Sequence[PartialWeight], losses: Losses) -> list[Tensor]:
     for total_output in losses():
         for total, grad in zip(sums, torch.autograd.grad(total_output, stacks), strict=True):
             total += grad
-    scores = [(w.detach() * g).abs().mean(dim=0) for w, g in zip(stacks, sums, strict=True)]
+    scores = [layer.stack_mean((layer.stack.detach() * g).abs()) for layer, g in zip(layers, sums, strict=True)]
     return [x / sum(y.sum() for y in scores) for x in scores]
 
 
 def _magnitude(layers: Sequence[PartialWeight], losses: Losses) -> list[Tensor]:
-    return [layer.stack.detach().abs().mean(dim=0) for layer in layers]
+    return [layer.stack_mean(layer.stack.detach().abs()) for layer in layers]
 
 
 def _random(layers: Sequence[PartialWeight], losses: Losses) -> list[Tensor]:

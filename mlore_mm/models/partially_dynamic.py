@@ -5,9 +5,11 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from mlore_mm.models.layers import ExpertLinear, PadConv2d, PadExpertLinear, PartialWeight
+from mlore_mm.models.layers import ExpertLinear, LowRankExpertBank, PadConv2d, PadExpertLinear, PartialWeight
+from mlore_mm.models.layers.pad_bank import PadExpertReduce
 
-# What can be replaced, and by what. Kinds that derive from these do not count: their owners read their weights.
+# What can be replaced, and by what; of MLoRE's shared experts the 3x3 factors are. Kinds that derive from these do not
+# count, and neither do layers that their owner names in `reads_weights_of`: it does more with them than call them.
 REPLACEMENTS: dict[type, type] = {nn.Conv2d: PadConv2d, ExpertLinear: PadExpertLinear}
 
 
@@ -17,8 +19,9 @@ def apply_rules(model: nn.Module, rules: Sequence[Mapping]) -> list[str]:
     Args:
         model: Any model.
         rules: Each a dict with ``modules``, a pattern of names or a list of them (``*`` stands for anything, dots
-            included), and options of :class:`PadConv2d` or :class:`PadExpertLinear`, whichever the layer is replaced
-            by. Where two rules match a layer, the first counts.
+            included), and options of :class:`PadConv2d`, :class:`PadExpertLinear` or, for the shared experts of MLoRE,
+            :class:`PadExpertReduce`, whichever the layer is replaced by. Where two rules match a layer, the first
+            counts.
 
     Raises:
         ValueError: A rule matches no layer that can be replaced.
@@ -30,7 +33,7 @@ def apply_rules(model: nn.Module, rules: Sequence[Mapping]) -> list[str]:
         patterns = [patterns] if isinstance(patterns, str) else patterns
         if not patterns:
             raise ValueError(f"A rule of `partially_dynamic` names its `modules`, such as 'decode_head.*', not {rule}.")
-        candidates = {name: layer for name, layer in model.named_modules() if type(layer) in REPLACEMENTS}
+        candidates = _candidates(model)
         chosen = [name for name in candidates if any(fnmatchcase(name, pattern) for pattern in patterns)]
         if not chosen and not any(fnmatchcase(name, pattern) for name in done for pattern in patterns):
             raise ValueError(
@@ -43,12 +46,34 @@ def apply_rules(model: nn.Module, rules: Sequence[Mapping]) -> list[str]:
     return done
 
 
+def _candidates(model: nn.Module) -> list[str]:
+    """Names of the layers that can be replaced, but for those whose owner reads their weights."""
+    taken = {
+        f'{name}.{part}'.lstrip('.')
+        for name, owner in model.named_modules()
+        for part in getattr(owner, 'reads_weights_of', ())
+    }
+    return [
+        name
+        for name, layer in model.named_modules()
+        if name not in taken
+        and (type(layer) in REPLACEMENTS or (_is_bank(layer) and not isinstance(layer.reduce, PadExpertReduce)))
+    ]
+
+
+def _is_bank(layer: nn.Module) -> bool:
+    return isinstance(layer, LowRankExpertBank)
+
+
 def _replace(model: nn.Module, name: str, options: dict) -> None:
     parent, _, own = name.rpartition('.')
     owner, layer = model.get_submodule(parent), model.get_submodule(name)
-    kind = REPLACEMENTS[type(layer)]
+    kind = PadExpertReduce if _is_bank(layer) else REPLACEMENTS[type(layer)]
     try:
-        setattr(owner, own, kind.like(layer, **options))
+        if _is_bank(layer):
+            layer.share_weights(**options)
+        else:
+            setattr(owner, own, kind.like(layer, **options))
     except TypeError as error:
         raise ValueError(
             f'{name} becomes a {kind.__name__}, which does not take the options {options}: {error}'

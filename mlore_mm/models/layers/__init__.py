@@ -18,6 +18,7 @@ from .low_rank_expert import LowRankExpert, LowRankExpertBank
 from .low_rank_mixture import LowRankMixture
 from .mixture_attention import ExpertUsage, MixtureAttention, WideAttention
 from .mlore_block import MLoREBlock
+from .pad_bank import PadExpertReduce
 from .pad_conv import PadConv2d
 from .pad_experts import PadExpertLinear, PadMoELinear
 from .partial_weight import PartialWeight
@@ -72,6 +73,7 @@ __all__ = [
     'PUPDecoder',
     'PadConv2d',
     'PadExpertLinear',
+    'PadExpertReduce',
     'PadMoELinear',
     'PartialWeight',
     'PredictionHead',

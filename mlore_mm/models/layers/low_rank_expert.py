@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mlore_mm.models.layers.pad_bank import PadExpertReduce
+
 
 def _check_rank(name: str, rank: int, embed_dims: int) -> None:
     if not 0 < rank <= embed_dims:
@@ -30,6 +32,8 @@ class LowRankExpert(BaseModule):
     Raises:
         ValueError: The rank is above the width, or not positive.
     """
+
+    reads_weights_of = ('reduce', 'expand')
 
     def __init__(self, embed_dims: int, rank: int) -> None:
         super().__init__()
@@ -77,6 +81,8 @@ class LowRankExpertBank(BaseModule):
     Raises:
         ValueError: A rank is above the width or not positive, or there is no expert.
     """
+
+    reads_weights_of = ('reduce',)
 
     def __init__(self, embed_dims: int, ranks: Sequence[int]) -> None:
         super().__init__()
@@ -134,12 +140,21 @@ class LowRankExpertBank(BaseModule):
         expand = self._split(self.expand, 1)[index]
         return F.conv2d(F.conv2d(u, weight, bias, padding=1), expand[..., None, None], self.expand_bias[index])
 
+    def share_weights(self, **options) -> None:
+        """Make the 3x3 factors partially dynamic, see :class:`PadExpertReduce`, whose options these are."""
+        self.reduce = PadExpertReduce(self.reduce, self.ranks, **options).to(self.expand)
+
     def _split(self, tensor: Tensor, dim: int) -> tuple[Tensor, ...]:
         return tensor.split(self.ranks, dim=dim)
 
     def _reset(self) -> None:
         """Each expert as if it were two convolutions of its own: kaiming_uniform(a=sqrt(5)), biases 0."""
-        nn.init.kaiming_uniform_(self.reduce.weight, a=math.sqrt(5))  # the fan-in is C x 9 for every expert
+        partial = isinstance(self.reduce, PadExpertReduce)
+        if not (partial and self.reduce.is_compact):
+            weight = self.reduce.kernels if partial else self.reduce.weight
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # the fan-in is C x 9 for every expert
+        if partial and not self.reduce.is_compact:
+            self.reduce.settle()
         nn.init.zeros_(self.reduce.bias)
         nn.init.zeros_(self.expand_bias)
         with torch.no_grad():

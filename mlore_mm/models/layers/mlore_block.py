@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mlore_mm.models.layers.folded_mixture import FoldedMixture, folding_pays
 from mlore_mm.models.layers.low_rank_expert import LowRankExpert, LowRankExpertBank
 from mlore_mm.models.layers.low_rank_mixture import LowRankMixture, MixtureParts
+from mlore_mm.models.layers.pad_conv import PadConv2d
 from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
 from mlore_mm.models.layers.task_router import BlockRouting, TaskRouter
 from mlore_mm.models.layers.wide_mixture import ChosenMixture, WideMixture, choosing_pays
@@ -106,6 +107,8 @@ class MLoREBlock(BaseModule):
         parts = self.parts
         if self.form == 'literal':
             return LowRankMixture(parts)
+        if isinstance(self.generic_conv, PadConv2d):  # a kernel per image, which no other form knows
+            return WideMixture(parts)
         wide = ChosenMixture if choosing_pays(parts, u) else WideMixture
         # Batch statistics and gradients need the wide form.
         if self.training or torch.is_grad_enabled() or self.form == 'wide':
@@ -129,7 +132,7 @@ class MLoREBlock(BaseModule):
             precompute: Keep every expert's full kernel (N x D x D x 9 numbers), which makes merging a weighted sum;
                 False keeps the low-rank factors and multiplies them per sample: less memory, slower.
         """
-        if self.deployed is not None:
+        if self.deployed is not None or isinstance(self.generic_conv, PadConv2d):
             return
         with torch.no_grad():
             self.deployed = FoldedMixture.of_parts(self.parts, list(self.task_expert), precompute)

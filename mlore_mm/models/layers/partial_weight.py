@@ -63,7 +63,7 @@ class PartialWeight(BaseModule):
         """
         with torch.no_grad():
             if self.static_init == 'mean':
-                self.static.copy_(self.stack_mean())
+                self.static.copy_(self.stack_mean(self.stack.detach()))
             elif not self.stack.is_meta:
                 self.static.normal_(std=self.deviation())
 
@@ -71,9 +71,9 @@ class PartialWeight(BaseModule):
         """Of the weights at the start."""
         return float(self.stack.square().mean().sqrt())
 
-    def stack_mean(self) -> Tensor:
-        """The mean of the K weights."""
-        return self.stack.detach().mean(dim=0)
+    def stack_mean(self, x: Tensor) -> Tensor:
+        """The mean over the K weights of numbers that belong to them, (K, ...) to (...)."""
+        return x.mean(dim=0)
 
     def factors(self) -> tuple[Tensor | float, Tensor | float]:
         """``lambda_d`` and ``lambda_s``."""
@@ -123,7 +123,7 @@ class PartialWeight(BaseModule):
         by_input, fixed = self.factors()
         index = self.mask.flatten().nonzero()[:, 0]
         with torch.no_grad():
-            dynamic = (by_input * self.stack).flatten(1).index_select(1, index)
+            dynamic = by_input * self._dynamic_of(index)
             static = (fixed * self.static).flatten()[self.mask.flatten() == 0]
         self._become_compact(index, dynamic, static)
 
@@ -133,7 +133,18 @@ class PartialWeight(BaseModule):
             delattr(self, name)
         self.register_buffer('dynamic_index', index)
         self.dynamic_values, self.static_values = nn.Parameter(dynamic.clone()), nn.Parameter(static.clone())
-        self.register_buffer('order', _order_of(index, self._compact_shape.numel()), persistent=False)
+        self.register_buffer('order', self._order_of(index), persistent=False)
+
+    def _dynamic_of(self, index: Tensor) -> Tensor:
+        """The dynamic entries of every weight, (K, kappa P)."""
+        return self.stack.flatten(1).index_select(1, index)
+
+    def _dynamic_size(self, index: Tensor) -> tuple[int, ...]:
+        return self.count, index.numel()
+
+    def _order_of(self, index: Tensor) -> Tensor:
+        """For each entry of a weight its place among the dynamic entries followed by the static ones, (P,)."""
+        return _order_of(index, self.one_shape().numel())
 
     def _fill(self, values: Tensor) -> Tensor:
         """Dynamic entries (B, kappa P) to whole weights (B, ...)."""
@@ -148,14 +159,15 @@ class PartialWeight(BaseModule):
             self._adopt(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
         if self.is_compact:
-            self.order = _order_of(self.dynamic_index, self._compact_shape.numel())
+            self.order = self._order_of(self.dynamic_index)
 
     def _take_shapes(self, state_dict: dict, prefix: str) -> None:
         """Become compact, or take over the sizes of another partition."""
         index = state_dict[f'{prefix}dynamic_index']
         static = self.one_shape().numel() - index.numel()
         like = self.dynamic_values if self.is_compact else self.stack
-        parts = (index.to(like.device), like.new_zeros(self.count, index.numel()), like.new_zeros(static))
+        index = index.to(like.device)
+        parts = (index, like.new_zeros(self._dynamic_size(index)), like.new_zeros(static))
         if not self.is_compact:
             self._become_compact(*(x.detach() for x in parts))
             return
@@ -174,6 +186,9 @@ class PartialWeight(BaseModule):
                 del state_dict[name]
         else:
             state_dict[f'{prefix}static'] = weight.mean(dim=0)
+        self._fill_in(state_dict, prefix, weight)
+
+    def _fill_in(self, state_dict: dict, prefix: str, weight: Tensor) -> None:
         state_dict[f'{prefix}mask'] = torch.ones(self.one_shape(), dtype=weight.dtype)
         if self.phi is not None:
             state_dict[f'{prefix}phi'] = weight.new_zeros(())
