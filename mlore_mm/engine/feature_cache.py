@@ -36,6 +36,11 @@ def bind_feature_cache(cfg) -> None:
         raise ValueError("feature_cache needs a path: feature_cache=dict(path='STORE'), a folder of cache_features.py.")
     model = cfg.model
     inner = model.get('module') or model
+    if inner.get('adapter'):
+        raise ValueError(
+            'feature_cache serves features that never change, but an adapter trains the encoder: leave one of '
+            'model.adapter and feature_cache out.'
+        )
     if not inner.get('frozen_backbone'):
         raise ValueError(
             'feature_cache serves features that never change, but the encoder is trained: set '

@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from mlore_mm.models.adapters import adapt, all_called, fold_adapters, set_adapters_training, without_adapters
 from mlore_mm.models.encoder_depth import freeze_stages
 from mlore_mm.models.encoder_facts import encoder_facts, fill_head, fill_preprocessor
 from mlore_mm.models.encoding import build_backbone, encode
@@ -47,6 +49,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         frozen_stages: Freeze the stem and so many stages of the encoder, of whatever kind; 0 is the stem alone.
         partially_dynamic: Rules that make convolutions and experts partially dynamic, each a dict with ``modules``, a
             pattern of names, and options, see :func:`mlore_mm.models.partially_dynamic.apply_rules`.
+        adapter: Config of what is trained in a frozen encoder in place of its weights, such as ``dict(type='LoRA')``.
         folded_tasks: Call a backbone that runs per task once for all tasks, where it offers that.
         gradient_surgery: Config of a :class:`GradientSurgery`, such as ``dict(type='UPGrad')``, any method of torchjd;
             used in training.
@@ -85,6 +88,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         criterion: dict | None = None,
         frozen_backbone: bool = False,
         frozen_stages: int | None = None,
+        adapter: dict | None = None,
         partially_dynamic: Sequence[Mapping] = (),
         folded_tasks: bool = True,
         gradient_surgery: dict | None = None,
@@ -125,6 +129,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         if frozen_backbone:
             self.backbone.requires_grad_(False)
             self._frozen_parts = [self.backbone]
+        self.adapter = adapt(self.backbone, adapter, frozen_backbone, frozen_stages)
+        self._adapter_checked = self.adapter is None
         self.train()
 
     def _filled(self, head: dict) -> dict:
@@ -151,8 +157,11 @@ class MultiTaskEncoderDecoder(BaseModel):
     def extract_feat(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> Features:
         """Images (B, C, H, W) to features of all tasks or the named ones."""
         names = self._names(tasks, self.tasks)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_backbone):
+        learns = self.adapter is not None or not self.frozen_backbone
+        watched = nullcontext() if self._adapter_checked else all_called(self.backbone)
+        with watched, torch.set_grad_enabled(torch.is_grad_enabled() and learns):
             feats = encode(self.backbone, inputs, names, self.tasks.names, self.folded_tasks)
+        self._adapter_checked = True
         return feats if self.neck is None else feats.map(self.neck)
 
     def decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> MultiTaskOutput:
@@ -186,8 +195,14 @@ class MultiTaskEncoderDecoder(BaseModel):
         return {name: _resize(_full_precision(x), inputs.shape[-2:]) for name, x in logits.items()}
 
     def switch_to_deploy(self, **options) -> None:
-        """Fold what can be folded at inference, in place; weights saved afterwards load with ``deploy=True``."""
+        """Fold what can be folded at inference, in place.
+
+        Weights saved afterwards load with ``deploy=True`` of the head, and without ``adapter``.
+        """
         self.eval()
+        if self.adapter is not None:
+            fold_adapters(self.backbone)
+            self.adapter = None
         compact_layers(self)
         if hasattr(self.decode_head, 'switch_to_deploy'):
             self.decode_head.switch_to_deploy(**options)
@@ -196,7 +211,14 @@ class MultiTaskEncoderDecoder(BaseModel):
         super().train(mode)
         for part in self._frozen_parts:  # their statistics stay
             part.eval()
+        if self.adapter is not None:
+            set_adapters_training(self.backbone, mode)
         return self
+
+    def init_weights(self) -> None:
+        """As mmengine's; the encoder's own weights are loaded under their own names."""
+        with without_adapters(self.backbone):
+            super().init_weights()
 
     def train_step(self, data: dict, optim_wrapper) -> dict:
         """As mmengine's, or one task after the other where ``train_cfg.step`` says so."""

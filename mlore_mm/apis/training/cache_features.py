@@ -155,10 +155,10 @@ def _prepared(cfg: Config) -> Config:
     init_default_scope(cfg.get('default_scope', 'mlore_mm'))
     cfg.task_names = None  # one store serves any choice of tasks
     bind_tasks(cfg)
-    if not cfg.model.get('frozen_backbone'):
+    if not cfg.model.get('frozen_backbone') or cfg.model.get('adapter'):
         raise ValueError(
             'Stored features are of use for a frozen encoder only: set model.frozen_backbone=True in the config, or '
-            '--cfg-options model.frozen_backbone=True.'
+            '--cfg-options model.frozen_backbone=True, and leave model.adapter out.'
         )
     return cfg
 
