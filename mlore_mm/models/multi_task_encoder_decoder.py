@@ -101,7 +101,9 @@ class MultiTaskEncoderDecoder(BaseModel):
             raise ValueError(
                 'MultiTaskEncoderDecoder got no tasks. Configs hand them over by mlore_mm.tasks.bind_tasks(cfg). '
                 'RUNNERS.build(cfg), MultiTaskRunner.from_cfg(cfg) and init_model(cfg) call it, scripts do where the '
-                "config has runner_type='mlore_mm.MultiTaskRunner'; Runner.from_cfg(cfg) of mmengine does not."
+                "config has runner_type='mlore_mm.MultiTaskRunner'; Runner.from_cfg(cfg) of mmengine, which "
+                "mmsegmentation's tools/test.py calls, does not: give it the config of the work folder, or what "
+                'tools/misc/print_config.py CONFIG --bound OUT.py writes.'
             )
         tasks = TaskSet(tasks, aux_tasks)
         backbone = build_backbone(backbone, tasks)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -92,3 +95,17 @@ def test_a_config_is_not_changed(tiny):
     assert cfg.pretty_text == before
     assert model.tasks['depth'].loss_weight == 3.0
     assert list(model.dataset_meta['tasks']) == list(model.tasks)
+
+
+def test_a_notebook_needs_nothing_else(tiny, tmp_path):
+    """In a fresh interpreter, from another folder: no scope, registry or runner was set up before."""
+    config, checkpoint = tiny
+    cell = (
+        'import numpy as np\n'
+        'from mlore_mm.apis import inference_model, init_model\n'
+        f'model = init_model({str(config)!r}, {str(checkpoint)!r})\n'
+        'sample = inference_model(model, np.full((30, 44, 3), 90, np.uint8), tasks=["depth"])\n'
+        'print(tuple(sample.pred.depth.shape))\n'
+    )
+    done = subprocess.run([sys.executable, '-c', cell], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip().endswith('(1, 30, 44)'), done.stderr[-2000:]

@@ -189,7 +189,7 @@ def test_missing_label_fields_are_named(images):
 
 
 def test_settings_that_cannot_work():
-    with pytest.raises(ValueError, match='got no tasks.*bind_tasks'):
+    with pytest.raises(ValueError, match='got no tasks.*bind_tasks.*tools/test.py calls.*--bound OUT.py'):
         build(tasks=())
     with pytest.raises(ValueError, match="'whole' or 'slide', but got 'tiles'"):
         build(test_cfg=dict(mode='tiles'))
