@@ -40,7 +40,8 @@ def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choi
         What differs, in words.
 
     Raises:
-        ValueError: Another choice; or the config's are to be taken, and the groups of parameters differ.
+        ValueError: Another choice; another kind of optimizer, whose statistics mean something else; or the config's are
+            to be taken, and the groups of parameters differ.
     """
     if choice not in CHOICES:
         raise ValueError(f"{OPTION} is 'checkpoint' or 'config', but got {choice!r}.")
@@ -48,6 +49,7 @@ def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choi
     stored = optimizer.get('param_groups') if isinstance(optimizer, dict) else None
     if not isinstance(stored, list) or not all(isinstance(group, dict) for group in stored):
         return []
+    _check_kind(stored, groups)
     if isinstance(optimizer.get('base_param_settings'), dict):  # the rate in mmengine's log
         stored = [*stored, optimizer['base_param_settings']]
     told = list(_group_differences(stored, groups))
@@ -66,6 +68,21 @@ def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choi
         group.update(rate)
     checkpoint['param_schedulers'] = states
     return told
+
+
+def _check_kind(stored: list[dict], groups: list[dict]) -> None:
+    """Optimizers of two kinds have settings of which the other has none; versions of PyTorch only add some."""
+    theirs, ours = (
+        {key for key in side[0] if not key.startswith('initial_')} if side else set() for side in (stored, groups)
+    )
+    ours -= {'params', 'param_names'}
+    theirs -= {'params', 'param_names'}
+    if theirs - ours and ours - theirs:
+        raise ValueError(
+            f'it was trained with an optimizer of another kind: it has {", ".join(sorted(theirs - ours))}, that of the '
+            f'config has {", ".join(sorted(ours - theirs))}. Give the same optimizer.type, or start anew from its '
+            f'weights: load_from, without --resume.'
+        )
 
 
 def batch_of(runner) -> dict[str, int]:

@@ -1,9 +1,11 @@
 """Rates after a resume: what the checkpoint and the config say, and which is used."""
 
 import pytest
+import torch
 
 from mlore_mm.engine.checkpoints import read_checkpoint
 from mlore_mm.engine.checkpoints.compare import differences
+from mlore_mm.engine.checkpoints.resume_settings import settle_settings
 from mlore_mm.registry import RUNNERS
 from tests.test_engine.test_runner import load
 
@@ -91,3 +93,15 @@ def test_a_wrong_choice_is_named(tmp_path):
     train(tmp_path, **SHORT)
     with pytest.raises(ValueError, match="resume_settings is 'both'"):
         train(tmp_path, load_from=str(tmp_path / 'work/iter_4.pth'), resume=True, resume_settings='both', **LONG)
+
+
+def test_statistics_of_another_kind_of_optimizer_are_refused():
+    adam, sgd = (
+        kind([torch.nn.Parameter(torch.zeros(2))], lr=1e-3).state_dict() for kind in (torch.optim.Adam, torch.optim.SGD)
+    )
+    for stored, own in ((adam, sgd), (sgd, adam)):
+        checkpoint = dict(optimizer=stored, meta=dict(iter=1, epoch=0))
+        with pytest.raises(ValueError, match='optimizer of another kind: .*(betas.*momentum|momentum.*betas)'):
+            settle_settings(checkpoint, own['param_groups'], [], 'checkpoint')
+    older = dict(adam, param_groups=[{k: v for k, v in adam['param_groups'][0].items() if k != 'fused'}])
+    settle_settings(dict(optimizer=older, meta=dict(iter=1, epoch=0)), adam['param_groups'], [], 'checkpoint')
