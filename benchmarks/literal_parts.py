@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from benchmarks.literal_mlore import block_output, fuse_stages, head_output
+from mlore_mm.models.decode_heads import MLoREDecodeHead
 
 
 def run_literal_in_parts(model, images: Tensor, tasks: Sequence[str], run: Callable) -> None:
@@ -13,9 +14,12 @@ def run_literal_in_parts(model, images: Tensor, tasks: Sequence[str], run: Calla
     Raises:
         ValueError: The backbone's levels differ in size or by task, which the literal decoder does not cover.
     """
-    head, feats = model.decode_head, run('encoder', model.extract_feat, images)
-    if not feats.is_shared or len({x.shape[-2:] for x in feats.shared}) > 1 or not hasattr(head, 'stages'):
-        raise ValueError('The literal form exists for MLoRE on a plain ViT only.')
+    head = model.decode_head
+    if not isinstance(head, MLoREDecodeHead):
+        raise ValueError(f'The literal form exists for MLoRE on a plain ViT only, not for {type(head).__name__}.')
+    feats = run('encoder', model.extract_feat, images)
+    if not feats.is_shared or len({x.shape[-2:] for x in feats.shared}) > 1:
+        raise ValueError('The literal form exists for MLoRE on a plain ViT only: here levels differ in size.')
     stages = []
     for feature, project, blocks in zip(feats.shared, head.project, head.stages, strict=True):
         maps = dict.fromkeys(tasks, run('project', project, feature))

@@ -76,6 +76,12 @@ def test_tool_on_a_backbone_that_is_not_a_plain_vit(tmp_path, capsys):
     assert 'on a plain ViT only' in capsys.readouterr().err
 
 
+def test_other_systems_have_no_literal_form(capsys):
+    with pytest.raises(SystemExit):
+        run('get_flops', REPO / 'configs/invpt/invpt_tiny_synthrooms_nyud.py', '--form', 'literal')
+    assert 'for MLoRE on a plain ViT only, not for InvPTHead' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('system', ['fgmoe_style/fgmoe-style', 'invpt/invpt', 'm3vit/m3vit', 'mti_net/mti-net'])
 def test_other_systems_have_one_column(capsys, system):
     run('get_flops', REPO / 'configs' / f'{system}_tiny_synthrooms_nyud.py')
