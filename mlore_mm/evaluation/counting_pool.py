@@ -1,5 +1,6 @@
 """Worker processes that count boundary pixels while images stream through."""
 
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -12,7 +13,9 @@ import numpy as np
 
 from mlore_mm.evaluation.functional.boundary import count_image
 
-QUEUED_PER_WORKER = 8
+QUEUED_PER_WORKER = 8  # images that may wait in any case
+QUEUED_BYTES = 2**28  # and as many more as take this much memory
+NICENESS = 5
 
 
 class CountingPool:
@@ -20,8 +23,9 @@ class CountingPool:
 
     Processes start with the first image, and never as a fork of this process, so that CUDA and the threads of data
     loaders are safe: they are forked from a server that has imported what they need and nothing else, or spawned where
-    the platform has no such server. At most ``QUEUED_PER_WORKER`` images per worker wait at a time: then
-    :meth:`submit` blocks, so memory stays bounded. An error of a worker is raised by the next call, with the name of
+    the platform has no such server. They give way to the main process on a busy machine. :meth:`submit` does not wait
+    for them until ``QUEUED_BYTES`` of predictions wait (a thousand photos of 512x512), so that memory stays bounded and
+    the network goes on. An error of a worker is raised by the next call, with the name of
     the image.
 
     Args:
@@ -38,7 +42,7 @@ class CountingPool:
         self.thresholds = tuple(thresholds)
         self.workers = workers
         self._executor: ProcessPoolExecutor | None = None
-        self._pending: dict[Future, tuple[int, str]] = {}
+        self._pending: dict[Future, tuple[int, str, int]] = {}  # index, name, bytes
         self._results: list[np.ndarray | None] = []
 
     def __len__(self) -> int:
@@ -60,10 +64,11 @@ class CountingPool:
             )
             return
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self.workers, mp_context=_context())
+            self._executor = ProcessPoolExecutor(self.workers, _context(), *_giving_way())
         future = self._executor.submit(count_image, prediction, labels, self.max_dist, self.thresholds)
-        self._pending[future] = (index, name)
-        self._collect(at_most=self.workers * QUEUED_PER_WORKER)
+        self._pending[future] = (index, name, prediction.nbytes)
+        waiting = sum(size for _, _, size in self._pending.values())
+        self._collect(at_most=len(self._pending) if waiting <= QUEUED_BYTES else self.workers * QUEUED_PER_WORKER)
 
     def add_unlabelled(self) -> None:
         """Zero counts for an image without labels."""
@@ -99,7 +104,7 @@ class CountingPool:
         while len(self._pending) - len(finished) > at_most:
             finished = wait(self._pending, return_when=FIRST_COMPLETED).done
         for future in finished:
-            index, name = self._pending.pop(future)
+            index, name, _ = self._pending.pop(future)
             self._results[index] = self._checked(name, future.result)
 
     def _checked(self, name: str, count: Callable[[], np.ndarray]) -> np.ndarray:
@@ -121,6 +126,11 @@ def _can_start() -> bool:
     """Whether another process can import what this one runs: not a script that is read from the standard input."""
     file = getattr(sys.modules.get('__main__'), '__file__', None)
     return file is None or Path(file).is_file()
+
+
+def _giving_way() -> tuple:
+    """What lowers the priority of a process when it starts, where the platform knows priorities."""
+    return (os.nice, (NICENESS,)) if hasattr(os, 'nice') else ()
 
 
 def _context() -> BaseContext:

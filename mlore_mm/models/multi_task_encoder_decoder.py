@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -55,10 +56,11 @@ class MultiTaskEncoderDecoder(BaseModel):
             used in training.
         train_cfg: ``step`` 'joint' (one backward pass for all tasks) or 'one_by_one' (one for each task, then a step
             of the optimizer).
-        test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w)), and ``tasks``, the names to
-            predict, and ``groups``, the groups of auxiliary logits to predict as well. ``resize``: what is brought to
-            the size of the original image, 'logits', or 'predictions' as benchmark family A does (class ids to the
-            nearest pixel, values bilinearly).
+        test_cfg: ``mode`` 'whole' or 'slide' (with ``crop_size`` and ``stride`` as (h, w); ``windows_at_once`` of
+            them are a batch, by default 4 on a GPU and 1 on a CPU), and ``tasks``, the names to predict, and
+            ``groups``, the groups of auxiliary logits to predict as well. ``resize``: what is brought to the size of
+            the original image, 'logits', or 'predictions' as benchmark family A does (class ids to the nearest pixel,
+            values bilinearly).
         data_preprocessor: Config of :class:`MultiTaskDataPreprocessor`.
         init_cfg: As in mmengine.
 
@@ -71,6 +73,7 @@ class MultiTaskEncoderDecoder(BaseModel):
             mode={'whole', 'slide'},
             crop_size=None,
             stride=None,
+            windows_at_once=None,
             tasks=None,
             groups=None,
             resize={'logits', 'predictions'},
@@ -307,7 +310,9 @@ class MultiTaskEncoderDecoder(BaseModel):
         if self.test_cfg.get('mode', 'whole') == 'whole':
             return self.encode_decode(inputs, tasks, groups)
         crop, stride = self.test_cfg['crop_size'], self.test_cfg['stride']
-        return slide_inference(lambda window: self.encode_decode(window, tasks, groups), inputs, crop, stride)
+        at_once = self.test_cfg.get('windows_at_once', 1 if inputs.device.type == 'cpu' else 4)
+        predict = partial(self.encode_decode, tasks=tasks, groups=groups)
+        return slide_inference(predict, inputs, crop, stride, at_once)
 
     def _names(self, tasks: Sequence[str] | None, default: Sequence[str]) -> list[str]:
         wanted = list(default) if tasks is None else check_task_names(tasks, self.tasks)

@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 
 def slide_inference(
-    predict: Callable[[Tensor], dict[str, Tensor]], images: Tensor, crop_size: Sequence[int], stride: Sequence[int]
+    predict: Callable[[Tensor], dict[str, Tensor]],
+    images: Tensor,
+    crop_size: Sequence[int],
+    stride: Sequence[int],
+    at_once: int = 1,
 ) -> dict[str, Tensor]:
     """Average the logits of overlapping windows, as ``mode='slide'`` of mmsegmentation does.
 
@@ -15,6 +20,7 @@ def slide_inference(
         images: (B, 3, H, W).
         crop_size: (h, w) of a window; smaller images are one window.
         stride: (h, w) between windows.
+        at_once: Windows of an image that are one batch.
 
     Returns:
         Logits (B, C_t, H, W) per task.
@@ -22,12 +28,17 @@ def slide_inference(
     height, width = images.shape[-2:]
     totals: dict[str, Tensor] = {}
     counts = images.new_zeros(1, 1, height, width)
-    for rows, columns in windows((height, width), crop_size, stride):
-        for name, logits in predict(images[..., rows, columns]).items():
+    places = list(windows((height, width), crop_size, stride))
+    for start in range(0, len(places), at_once):
+        part = places[start : start + at_once]
+        batch = torch.cat([images[..., rows, columns] for rows, columns in part])
+        for name, logits in predict(batch).items():
             if name not in totals:
-                totals[name] = logits.new_zeros(*logits.shape[:2], height, width)
-            totals[name][..., rows, columns] += logits
-        counts[..., rows, columns] += 1
+                totals[name] = logits.new_zeros(len(images), logits.shape[1], height, width)
+            for (rows, columns), window in zip(part, logits.split(len(images)), strict=True):
+                totals[name][..., rows, columns] += window
+        for rows, columns in part:
+            counts[..., rows, columns] += 1
     return {name: total / counts for name, total in totals.items()}
 
 

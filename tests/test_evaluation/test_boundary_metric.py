@@ -173,7 +173,18 @@ def test_what_is_missing_is_named(folders):
         METRICS.build(dict(type='BoundaryMetric', task='edge', thresholds='all'))
 
 
-def test_queue_is_bounded(folders):
+def test_the_network_does_not_wait_for_the_workers(monkeypatch):
+    prediction = np.zeros((480, 640), dtype=np.uint8)
+    pool = CountingPool(0.01, FULL_THRESHOLDS, workers=1)
+    monkeypatch.setattr('mlore_mm.evaluation.counting_pool.wait', lambda *args, **options: pytest.fail('it waited'))
+    for index in range(40):
+        pool.submit(str(index), prediction, prediction)
+    assert len(pool) == 40
+    pool.close()
+
+
+def test_queue_is_bounded(folders, monkeypatch):
+    monkeypatch.setattr('mlore_mm.evaluation.counting_pool.QUEUED_BYTES', 48 * 64)
     prediction, labels = np.zeros((48, 64), dtype=np.uint8), np.zeros((48, 64), dtype=np.uint8)
     pool = CountingPool(0.01, FULL_THRESHOLDS, workers=1)
     for index in range(30):

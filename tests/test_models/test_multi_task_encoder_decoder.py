@@ -204,6 +204,11 @@ def test_sliding_windows_cover_the_image():
     pointwise = lambda x, tasks, groups=(): dict.fromkeys(tasks, x[:, :1])  # noqa: E731
     model.encode_decode = pointwise
     assert_close(model.inference(images, ['depth'])['depth'], images[:, :1])
+    sizes = []
+    model.encode_decode = lambda x, tasks, groups=(): sizes.append(len(x)) or pointwise(x, tasks)
+    model.test_cfg['windows_at_once'] = 4
+    assert_close(model.inference(images, ['depth'])['depth'], images[:, :1])
+    assert sizes == [8, 8, 2], '9 windows of 2 images'
     model.test_cfg['stride'] = (9, 8)
     with pytest.raises(ValueError, match='0 < stride <= crop_size'):
         model.inference(images, ['depth'])
