@@ -34,7 +34,7 @@ def breaks_of(name: str) -> int:
             count(f'{name}, {form}', in_form(model, form), images, False) for form in ('wide', 'folded', 'deploy')
         )
     model = SYSTEMS[name].build()
-    images, _ = batch(model, SYSTEMS[name].size, 1)
+    images, _ = batch(model, SYSTEMS[name].size, 2)
     return sum(count(name, model, images, train) for train in (True, False))
 
 

@@ -1,6 +1,5 @@
 """Worker processes that count boundary pixels while images stream through."""
 
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,7 +14,6 @@ from mlore_mm.evaluation.functional.boundary import count_image
 
 QUEUED_PER_WORKER = 8  # images that may wait in any case
 QUEUED_BYTES = 2**28  # and as many more as take this much memory
-NICENESS = 5
 
 
 class CountingPool:
@@ -23,10 +21,9 @@ class CountingPool:
 
     Processes start with the first image, and never as a fork of this process, so that CUDA and the threads of data
     loaders are safe: they are forked from a server that has imported what they need and nothing else, or spawned where
-    the platform has no such server. They give way to the main process on a busy machine. :meth:`submit` does not wait
-    for them until ``QUEUED_BYTES`` of predictions wait (a thousand photos of 512x512), so that memory stays bounded and
-    the network goes on. An error of a worker is raised by the next call, with the name of
-    the image.
+    the platform has no such server. :meth:`submit` does not wait for them until ``QUEUED_BYTES`` of predictions wait (a
+    thousand photos of 512x512), so that memory stays bounded and the network goes on. An error of a worker is raised by
+    the next call, with the name of the image.
 
     Args:
         max_dist: See ``boundary_counts``.
@@ -64,7 +61,7 @@ class CountingPool:
             )
             return
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self.workers, _context(), *_giving_way())
+            self._executor = ProcessPoolExecutor(self.workers, mp_context=_context())
         future = self._executor.submit(count_image, prediction, labels, self.max_dist, self.thresholds)
         self._pending[future] = (index, name, prediction.nbytes)
         waiting = sum(size for _, _, size in self._pending.values())
@@ -126,11 +123,6 @@ def _can_start() -> bool:
     """Whether another process can import what this one runs: not a script that is read from the standard input."""
     file = getattr(sys.modules.get('__main__'), '__file__', None)
     return file is None or Path(file).is_file()
-
-
-def _giving_way() -> tuple:
-    """What lowers the priority of a process when it starts, where the platform knows priorities."""
-    return (os.nice, (NICENESS,)) if hasattr(os, 'nice') else ()
 
 
 def _context() -> BaseContext:
