@@ -30,7 +30,7 @@ BOUNDARIES = {  # --dataset: (PRED_DIR, GT_DIR)
 }
 REASONS = (
     (r'^(pip|mim) ', 'installs packages'),
-    (r'^(source|git|cd|ln) ', 'is about the shell and the clone'),
+    (r'^(source|git|cd|ln|export) ', 'is about the shell and the clone'),
     (r'tools/run_tests\.sh', 'runs the tests'),
     (r'\bbenchmarks/', 'measures large models, up to an hour long'),
     (r'model_converters/|\bcheckpoints/', 'needs published weights; tests/test_converters makes some'),

@@ -18,8 +18,8 @@ COLUMNS = (
 )
 _NOTES = """\
 Scores are mean ± standard deviation (of a sample) over seeds; ↑ higher is better, ↓ lower is better. delta_m is the
-mean relative gain in percent over {tasks} against the single-task models of the same encoder and budget (the means over
-their seeds). Every single-task model had the whole budget to itself; the costs in their row are added up over the
+mean relative gain in percent over all tasks against the single-task models of the same encoder and budget (the means
+over their seeds). Every single-task model had the whole budget to itself; the costs in their row are added up over the
 tasks, except for memory, which is that of the largest. GMACs and latency are of one image in the form of deployment, at
 batch 1; memory is the peak of the training process{device}. Times are comparable only where the machine did nothing
 else."""
@@ -48,7 +48,7 @@ def markdown(title: str, rows: Sequence[Row], tasks: Mapping[str, Mapping], devi
     same = [f'{name} {getattr(rows[0], name)}' for name in ('data', 'encoder', 'budget') if name not in several]
     body = '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
     on = f' on {device}' if device else ''
-    notes = _NOTES.format(tasks=f'{len(tasks)} tasks', device=on)
+    notes = _NOTES.format(device=on)
     parts = [f'# {title}', f'{"; ".join(same)}.' if same else '', body, notes, _failures(rows)]
     return '\n\n'.join(part for part in parts if part) + '\n'
 
