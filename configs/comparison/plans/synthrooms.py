@@ -1,5 +1,5 @@
-# A comparison for a machine without an accelerator: rendered rooms, a ResNet-18 of half width from scratch. With so short
-# a budget it shows how a comparison works, and not which system is better.
+# A comparison for a machine without an accelerator: rendered rooms, a ResNet-18 of half width from scratch. With so
+# short a budget it shows how a comparison works, and not which system is better.
 name = 'SynthRooms, tiny models from scratch'
 systems = {
     'hard sharing': 'configs/baselines/hard-sharing_tiny_synthrooms_nyud.py',
