@@ -10,6 +10,7 @@ from torch import nn
 
 from mlore_mm.apis import init_model
 from mlore_mm.engine.checkpoints import read_checkpoint, write_checkpoint
+from mlore_mm.engine.checkpoints.safetensors_files import safetensors_bytes
 from tests.test_engine.test_safe_checkpoint_hook import build
 from tests.tiny import write_tiny
 
@@ -88,3 +89,12 @@ def test_without_the_package_the_message_names_it(tmp_path):
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert 'a.safetensors needs the package safetensors: pip install safetensors' in done.stdout
+
+
+def test_another_shape_of_the_same_bytes_is_seen(tmp_path):
+    data = safetensors_bytes(dict(state_dict=dict(a=torch.arange(6.0).reshape(2, 3))), 'x')
+    assert data.count(b'[2,3]') == 1
+    path = tmp_path / 'turned.safetensors'
+    path.write_bytes(data.replace(b'[2,3]', b'[3,2]'))
+    with pytest.raises(ValueError, match=r'turned.safetensors was not read: its checksum does not fit'):
+        read_checkpoint(path)
