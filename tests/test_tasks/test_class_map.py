@@ -48,3 +48,8 @@ def test_colours_come_from_the_palette_or_from_pascal_voc():
 def test_ids_are_not_interpolated():
     with pytest.raises(ValueError, match="'semseg' holds class ids and has interpolation='bilinear'.*class 4"):
         SemSeg(name='semseg', out_channels=9, interpolation='bilinear')
+
+
+def test_scores_that_are_no_numbers_have_no_class():
+    scores = torch.tensor([[[0.1, torch.nan, 0.2]], [[0.9, 0.5, torch.inf]]])
+    assert SemSeg(name='semseg', out_channels=2).finalize(scores).tolist() == [[[1, -1, -1]]]
