@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_array_equal
 
@@ -59,3 +60,10 @@ def test_pictures_of_one_range_can_be_compared():
     left, right = (DEPTH.draw(metres(*values)[None], value_range) for values in ((2, 5, 0), (5, 8, 0)))
     assert left[0, 1].tolist() == right[0, 0].tolist() != left[0, 0].tolist()
     assert left[0, 2].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(('zoom', 'expected'), [('keep', [3, -1]), ('multiply', [6, -1]), ('divide', [1.5, -1])])
+def test_what_an_enlargement_does_to_the_numbers(zoom, expected):
+    task = DenseRegression(name='disparity', zoom=zoom, ignore_value=-1)
+    assert task.rescale_values(np.array([3.0, -1.0]), 2).tolist() == expected
+    assert task.rescale_values(torch.tensor([3.0, -1.0]), 2).tolist() == expected
