@@ -34,6 +34,7 @@ REASONS = (
     (r'tools/run_tests\.sh', 'runs the tests'),
     (r'\bbenchmarks/', 'measures large models, up to an hour long'),
     (r'model_converters/|\bcheckpoints/', 'needs published weights; tests/test_converters makes some'),
+    (r'--int8', 'compares the scores of a trained model; tests/test_apis/test_int8.py has a small one'),
     (r'golden_report\.py', 'needs the reference data of the published models'),
     (r'camvid', 'needs CamVid'),
     (r'taskonomy', 'needs Taskonomy; tests/test_datasets writes some'),

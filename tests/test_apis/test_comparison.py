@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mlore_mm.apis.comparison import compare, jobs
@@ -184,7 +185,7 @@ def test_seconds_become_iterations(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, 'probe', lambda *args: dict(iteration_s=0.5, image_s=1.0, images=3, start_s=7.0))
     monkeypatch.setattr(jobs, '_call', lambda *args: 1)
     assert jobs.execute(run, tmp_path) == dict(status='failed', reason='ended with 1, see output.log in its folder')
-    assert 'max_iters=120' in (run.folder(tmp_path) / 'config.py').read_text()
+    assert Config.fromfile(run.folder(tmp_path) / 'config.py').train_cfg.max_iters == 120
     assert jobs.estimate(run, jobs.probe()) == 70
 
 
