@@ -23,7 +23,9 @@ APPENDED = {  # script: options that make it short
     'compare.py': '--options budget.iterations=2 seeds=[0] tasks=[depth]',
     'dist_train.sh': f'--cfg-options {TRAINING}',
 }
-PLACEHOLDERS = dict(CONFIG=CONFIG, CHECKPOINT='work_dirs/quickstart/iter_500.pth', GPUS='2', DIR='work_dirs/some')
+PLACEHOLDERS = dict(
+    CONFIG=CONFIG, CHECKPOINT='work_dirs/quickstart/iter_500.pth', GPUS='2', DIR='work_dirs/some', FOLDER='data/NYUDv2'
+)
 BOUNDARIES = {  # --dataset: (PRED_DIR, GT_DIR)
     'nyud': ('theirs/nyud', 'data/NYUDv2/edge'),
     'pascal_context': ('theirs/pascal', 'data/PASCALContext/pascal-context/trainval'),

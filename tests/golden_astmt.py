@@ -26,7 +26,7 @@ def family_a_tasks(out_channels: Mapping[str, int], edge_weight: float = 0.95, l
     binary = dict(type='BalancedBCELoss', threshold=0.5, ignored_as_positive=True)
     kinds = dict(
         semseg=dict(type='SemSeg'),
-        human_parts=dict(type='HumanParts'),
+        human_parts=dict(type='HumanParts', classes=()),
         sal=dict(type='Saliency', loss=dict(binary, pos_weight='balanced')),
         normals=dict(type='SurfaceNormals', loss=dict(type='NormalsL1Loss', average='elements')),
         edge=dict(type='Edge', loss=dict(binary, pos_weight=edge_weight)),

@@ -1,7 +1,7 @@
 """One task of a trained model as a config and a checkpoint of their own."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def extract_task(
     changes = keep_task(model, task, experts)
     if deploy:
         changes['decode_head'] |= _fold(model.decode_head, deploy)
-    cut = cut_config(cfg, task, changes)
+    cut = cut_config(cfg, task, changes, getattr(model.decode_head, 'auxiliary_groups', None))
     state = {
         key: value.detach().clone()
         for key, value in model.state_dict().items()
@@ -83,13 +83,14 @@ def extract_task(
     return ExtractedTask(task, cut, state, {name: (ids.tolist(), sizes[name]) for name, ids in experts.items()})
 
 
-def cut_config(cfg: Config, task: str, changes: Mapping[str, Mapping]) -> Config:
+def cut_config(cfg: Config, task: str, changes: Mapping[str, Mapping], groups: Collection[str] | None = None) -> Config:
     """The config of a model for one task: no weights are fetched, no tasks are weighed against each other.
 
     Args:
         cfg: Of the whole model, not bound.
         task: Which one.
         changes: Options by part of the model.
+        groups: Auxiliary groups that its head still makes; None where it does not say.
     """
     cfg = copy.deepcopy(cfg)
     cfg.tasks = {task: cfg.tasks[task]}
@@ -100,7 +101,11 @@ def cut_config(cfg: Config, task: str, changes: Mapping[str, Mapping]) -> Config
     for key in ('tasks', 'aux_tasks', 'gradient_surgery', 'init_cfg'):
         model.pop(key, None)
     (model.get('test_cfg') or {}).pop('tasks', None)
-    (model.get('criterion') or {}).pop('weighting', None)
+    criterion = model.get('criterion') or {}
+    criterion.pop('weighting', None)
+    for key in ('auxiliary', 'auxiliary_weights'):
+        for group in [group for group in criterion.get(key) or () if groups is not None and group not in groups]:
+            del criterion[key][group]
     model.backbone.pop('init_cfg', None)
     if model.backbone.get('pretrained'):
         model.backbone.pretrained = False

@@ -42,7 +42,10 @@ def test_dicts_and_what_mmengine_takes():
     }
 
 
-@pytest.mark.parametrize('pair', ['hooks=[dict(type=)]', 'a=dict(b=open(1))', 'nothing', '=1', 'a=dict(1)'])
+@pytest.mark.parametrize(
+    'pair',
+    ['hooks=[dict(type=)]', 'a=dict(b=open(1))', 'nothing', '=1', 'a=dict(1)', 'a=[(1,2', "a=[x(range(0, 2))' | tr"],
+)
 def test_what_cannot_be_read_is_named(pair, capsys):
     with pytest.raises(SystemExit):
         parse(pair)

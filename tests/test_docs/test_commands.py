@@ -16,7 +16,7 @@ from tests.shared import REPO
 PAGES = find_pages()
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 OURS = re.compile(r'^(configs|tools|docs|demo|tests|benchmarks|requirements)/[\w./-]+$')
-NOT_OURS = ('pip', 'source', 'mim', 'ln', 'cd', 'git')
+NOT_OURS = ('pip', 'source', 'mim', 'ln', 'cd', 'git', 'export')
 LAUNCHERS = {'tools/dist_train.sh': 'train', 'tools/dist_test.sh': 'test', 'tools/quickstart.sh': 'quickstart'}
 
 

@@ -19,9 +19,9 @@ from mlore_mm.apis.analysis.routing_report import ablate, collect_routing, exper
 from mlore_mm.apis.analysis.token_routing import write_photos
 from mlore_mm.apis.analysis.usage_over_training import write_usage
 from mlore_mm.apis.training.config import user_errors
+from mlore_mm.apis.training.overrides import OverrideAction
 from mlore_mm.utils.progress import ProgressLine
 
-from mmengine.config import DictAction
 from mmengine.device import get_device
 
 
@@ -40,7 +40,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--photos', type=int, default=0, metavar='N', help='draw the experts over the first N photos')
     parser.add_argument('--training', metavar='DIR', help='work folder of the training: draw the use of experts in it')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: an accelerator where there is one)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE', help='override settings'
+    )
     return parser.parse_args()
 
 

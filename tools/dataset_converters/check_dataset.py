@@ -15,6 +15,7 @@ import os
 import sys
 
 from mlore_mm.apis.training.config import load_config, user_errors
+from mlore_mm.apis.training.overrides import OverrideAction
 from mlore_mm.datasets.checking import ARCHIVES, check_splits, inspect_samples
 from mlore_mm.datasets.checking_config import count_labels, inspect_dataset, open_datasets_one_by_one
 from mlore_mm.datasets.problems import summarize_problems
@@ -23,8 +24,6 @@ from mlore_mm.datasets.survey import TaskSurvey, merge_surveys, table
 from mlore_mm.tasks import Finding
 from mlore_mm.utils.progress import track
 from mlore_mm.visualization.label_plot import draw_labels
-
-from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +35,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
     parser.add_argument('--report', help='also write the problems to this file, one per file that has one')
     parser.add_argument('--picture', help='draw what the labels hold into this file, as a PNG')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE', help='override the config'
+    )
     args = parser.parse_args()
     if not args.dataset and not args.root.endswith('.py'):
         parser.error('a folder needs --dataset; for a data set of your own give its config in place of the folder')

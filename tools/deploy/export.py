@@ -20,8 +20,7 @@ from mlore_mm.apis.deploy.int8 import TOLERANCE as INT8_TOLERANCE
 from mlore_mm.apis.deploy.int8 import calibration_photos, compare_int8, evaluate_exported, quantise
 from mlore_mm.apis.inference.sources import PhotoSource
 from mlore_mm.apis.training.config import user_errors
-
-from mmengine.config import DictAction
+from mlore_mm.apis.training.overrides import OverrideAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +39,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--calibration-images', type=int, default=32, help='how many (default: %(default)s)')
     parser.add_argument('--check-images', type=int, metavar='N', help='of the validation set for --int8 (default: all)')
     parser.add_argument('--out', metavar='FILE', help='default: beside the checkpoint')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE', help='override settings'
+    )
     return parser.parse_args()
 
 

@@ -23,10 +23,9 @@ from mlore_mm.apis.analysis.extraction import (
     measure_use,
 )
 from mlore_mm.apis.training.config import user_errors
+from mlore_mm.apis.training.overrides import OverrideAction
 from mlore_mm.converters import extract_task
 from mlore_mm.models.one_task import check_separable
-
-from mmengine.config import DictAction
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -51,7 +50,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--no-test', action='store_true', help='do not evaluate')
     parser.add_argument('--max-images', type=int, metavar='N', help='evaluate on the first N validation images')
     parser.add_argument('--device', default='cpu', help='to measure on (default: %(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override settings')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE', help='override settings'
+    )
     return parser.parse_args(argv)
 
 

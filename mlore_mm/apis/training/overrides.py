@@ -22,7 +22,10 @@ class OverrideAction(DictAction):
                 options[key] = _read(parser, pair, text)
             else:
                 alone = argparse.Namespace()
-                super().__call__(parser, alone, [pair], option_string)
+                try:
+                    super().__call__(parser, alone, [pair], option_string)
+                except (RecursionError, AssertionError):  # brackets or quotes that do not close
+                    parser.error(f'{pair!r} cannot be read: check its brackets and quotes.')
                 options.update(getattr(alone, self.dest))
         setattr(namespace, self.dest, options)
 

@@ -73,6 +73,7 @@ class PUPHead(MultiTaskHead):
     def keep_task(self, task: str) -> dict:
         """See :meth:`MultiTaskHead.keep_task`; there is nobody left to attend to."""
         self.attention.clear()
+        self.auxiliary_groups = ()
         super().keep_task(task)
         return dict(tam_levels=())
 
