@@ -2,6 +2,7 @@
 
 import json
 import os
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -42,8 +43,9 @@ def build(config: str, work: str, **options):
     cfg.experiment_name = f'{work}_{options}'  # mmengine shares parts between runners of one name and second
     cfg.merge_from_dict({**BASIC, **options})
     os.environ['LOCAL_RANK'] = str(get_rank())
-    Runner._log_env = FlexibleRunner._log_env = lambda *args: None  # asks compilers for their versions, for seconds
-    return RUNNERS.build(cfg)
+    # It asks compilers for their versions, for seconds.
+    with patch.object(Runner, '_log_env'), patch.object(FlexibleRunner, '_log_env'):
+        return RUNNERS.build(cfg)
 
 
 def run(config: str, work: str, resume: str | None = None, start: str | None = None, **options):

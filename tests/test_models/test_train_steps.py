@@ -21,7 +21,8 @@ HEADS = dict(
 
 def build(step: str, head: str = 'per_task', **options) -> MultiTaskEncoderDecoder:
     torch.manual_seed(0)
-    criterion = dict(type='MultiTaskCriterion', auxiliary=dict(initial=0.5))
+    groups = {} if head == 'per_task' else dict(initial=0.5)
+    criterion = dict(type='MultiTaskCriterion', auxiliary=groups)
     options = {'criterion': criterion, **options}
     model = MultiTaskEncoderDecoder(
         dict(type='ToyOwner'), HEADS[head], tasks=TASKS, train_cfg=dict(step=step), **options

@@ -38,16 +38,16 @@ train_pipeline = [
     dict(type='LoadMultiTaskImage'),
     dict(type='LoadMultiTaskLabels'),
     dict(type='MultiTaskRandomScale', ratio_range=(0.75, 1.5)),
-    dict(type='MultiTaskRandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='MultiTaskRandomCrop', crop_size='$crop_size', cat_max_ratio=0.75),
     dict(type='MultiTaskRandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
-    dict(type='CentrePad', size=crop_size),
+    dict(type='CentrePad', size='$crop_size'),
     dict(type='MarkIgnore'),
     dict(type='PackMultiTaskInputs'),
 ]
 test_pipeline = [
     dict(type='LoadMultiTaskImage'),
-    dict(type='CentrePad', size=crop_size),
+    dict(type='CentrePad', size='$crop_size'),
     dict(type='LoadMultiTaskLabels'),
     dict(type='MarkIgnore'),
     dict(type='PackMultiTaskInputs'),
@@ -60,7 +60,7 @@ tta_pipeline = [
         transforms=[
             [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in (0.75, 1.0, 1.25)],
             [dict(type='RandomFlip', prob=flip, direction='horizontal') for flip in (0.0, 1.0)],
-            [dict(type='CentrePad', size=crop_size, divisor=16)],
+            [dict(type='CentrePad', size='$crop_size', divisor=16)],
             [dict(type='LoadMultiTaskLabels')],
             [dict(type='MarkIgnore')],
             [dict(type='PackMultiTaskInputs')],
@@ -75,11 +75,11 @@ train_dataloader = dict(
     sampler=dict(type='ResumableSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='$data_root',
         ann_file='gt_sets/train.txt',
         labels=labels,
         missing_labels='raise',
-        pipeline=train_pipeline,
+        pipeline='$train_pipeline',
     ),
 )
 val_dataloader = dict(
@@ -89,11 +89,11 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='$data_root',
         ann_file='gt_sets/val.txt',
         labels=labels,
         missing_labels='raise',
-        pipeline=test_pipeline,
+        pipeline='$test_pipeline',
         test_mode=True,
     ),
 )
