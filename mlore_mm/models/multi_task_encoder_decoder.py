@@ -1,6 +1,5 @@
 """The multi-task model: encoder, decoder, criterion, and per-task decoding of predictions."""
 
-import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -19,6 +18,7 @@ from mlore_mm.models.encoder_facts import encoder_facts, fill_head, fill_preproc
 from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
 from mlore_mm.models.losses.groups import check_groups
+from mlore_mm.models.original_frame import resize_maps, to_original
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.models.partially_dynamic import apply_rules, compact_layers
 from mlore_mm.models.size_groups import size_groups
@@ -28,6 +28,7 @@ from mlore_mm.registry import MODELS
 from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet, check_task_names
+from mlore_mm.utils.accepted_keys import accepted_keys
 from mlore_mm.utils.time_budget import spent
 
 
@@ -143,7 +144,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         cls = MODELS.get(head['type']) if isinstance(head.get('type'), str) else head.get('type')
         if cls is None or self.neck is not None:
             return head
-        return fill_head(head, _arguments(cls), lambda: encoder_facts(self.backbone, self.tasks.names))
+        return fill_head(head, accepted_keys(cls).names, lambda: encoder_facts(self.backbone, self.tasks.names))
 
     def _checked_test_cfg(self) -> list[str]:
         mode = self.test_cfg.get('mode', 'whole')
@@ -156,7 +157,16 @@ class MultiTaskEncoderDecoder(BaseModel):
             told = f"test_cfg.{' and test_cfg.'.join(idle)} belong to mode='slide' and do nothing with mode='whole'."
             print_log(told, 'current', logging.WARNING)
         wanted = check_task_names(self.test_cfg.get('tasks') or self.tasks.main, self.tasks)
+        self._refuse_auxiliary(wanted)
         return [name for name in self.tasks if name in wanted]
+
+    def _refuse_auxiliary(self, names: Sequence[str]) -> None:
+        auxiliary = [name for name in names if name in self.tasks.aux]
+        if auxiliary:
+            raise ValueError(
+                f'{auxiliary} are auxiliary tasks of this model: supervised, and not predicted. Those that it predicts '
+                f'are {list(self.tasks.main)}; first predictions are groups, see test_cfg.groups.'
+            )
 
     # ---- parts ---------------------------------------------------------------------------------------------------
     def extract_feat(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> Features:
@@ -197,7 +207,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         for group in groups:
             logits.update({f'{group}/{name}': x for name, x in output.group(group).items()})
         # In fp32 from here on: what is resized, compared and summed would lose digits in 16 bits.
-        return {name: _resize(_full_precision(x), inputs.shape[-2:]) for name, x in logits.items()}
+        return {name: resize_maps(_full_precision(x), inputs.shape[-2:]) for name, x in logits.items()}
 
     def switch_to_deploy(self, **options) -> None:
         """Fold what can be folded at inference, in place.
@@ -291,12 +301,14 @@ class MultiTaskEncoderDecoder(BaseModel):
         Every image is computed at the size that it has alone, whatever it was batched with.
         """
         names, found = self._names(tasks, self.eval_tasks), {}
+        self._refuse_auxiliary(names)
+        late = self.test_cfg.get('resize', 'logits') == 'predictions'
         for indices, images in size_groups(inputs, samples, self):
             logits = self.inference(images, names, groups)
             added = (inputs.shape[-2] - images.shape[-2], inputs.shape[-1] - images.shape[-1])
             for i, index in enumerate(indices):
                 found[index] = {
-                    key: self._to_original(key.rpartition('/')[2], x[i], samples[index], method, added)
+                    key: to_original(self.tasks[key.rpartition('/')[2]], x[i], samples[index], method, added, late)
                     for key, x in logits.items()
                 }
         return [found[index] for index in range(len(samples))]
@@ -318,7 +330,7 @@ class MultiTaskEncoderDecoder(BaseModel):
         wanted = list(default) if tasks is None else check_task_names(tasks, self.tasks)
         return [name for name in self.tasks if name in wanted]
 
-    # ---- labels in, predictions out ------------------------------------------------------------------------------
+    # ---- labels ----------------------------------------------------------------------------------------------------
     def _stack_targets(self, name: str, samples: Sequence, size: torch.Size) -> Tensor:
         """(B, C, H, W) labels of one task, padded with its ignore value where the batch was padded."""
         targets = []
@@ -333,45 +345,6 @@ class MultiTaskEncoderDecoder(BaseModel):
             targets.append(F.pad(target, pad, value=self.tasks[name].ignore_value) if any(pad) else target)
         return torch.stack(targets)
 
-    def _to_original(self, name: str, logits: Tensor, sample, method: str, added: tuple[int, int]) -> Tensor:
-        """Logits (C, h, w) of an image, without the rows and columns that its batch ``added``, in its own frame."""
-        task = self.tasks[name]
-        left, right, top, bottom = sample.get('padding', (0, 0, 0, 0))
-        right, bottom = right - added[1], bottom - added[0]
-        logits = logits[:, top : logits.shape[-2] - bottom, left : logits.shape[-1] - right]
-        if sample.get('flip', False):
-            if sample.get('flip_direction', 'horizontal') != 'horizontal':
-                raise ValueError(f'Only horizontal flips can be undone, but got {sample.flip_direction!r}.')
-            logits = task.hflip_values(logits.flip(-1), channel_axis=-3)
-        scale = sample.get('scale_factor', (1.0, 1.0))
-        size = sample.get('ori_shape', logits.shape[-2:])
-        if method == 'decode' and self.test_cfg.get('resize', 'logits') == 'predictions':
-            maps = task.decode_and_resize(logits, lambda x: _resize(x[None], size)[0])
-        else:
-            maps = getattr(task, method)(_resize(logits[None], size)[0])
-        return task.rescale_values(maps, 1 / ((scale[0] * scale[1]) ** 0.5))
-
-
-def _arguments(cls: type) -> set[str]:
-    """Names that a class takes in its constructor, those that it hands on by ``**kwargs`` included."""
-    names: set[str] = set()
-    for base in cls.__mro__:
-        if '__init__' in vars(base):
-            parameters = inspect.signature(base.__init__).parameters
-            names |= set(parameters)
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-                break
-    return names
-
 
 def _full_precision(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def _resize(x: Tensor, size) -> Tensor:
-    """Values bilinearly, ids from the nearest pixel."""
-    if tuple(x.shape[-2:]) == tuple(size[:2]):
-        return x
-    if not x.is_floating_point():
-        return F.interpolate(x.double(), size=tuple(size[:2]), mode='nearest').to(x.dtype)
-    return F.interpolate(x, size=tuple(size[:2]), mode='bilinear', align_corners=False)

@@ -203,8 +203,10 @@ def test_all_mistakes_come_in_one_message(config):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_published_configs_pass(path):
-    check(Config.fromfile(path))
+def test_published_configs_pass(path, caplog):
+    with caplog.at_level(logging.WARNING, 'mmengine'):
+        check(Config.fromfile(path))
+    assert caplog.messages == []
 
 
 def test_variables_of_a_config_are_fine(tmp_path, caplog):
@@ -225,7 +227,12 @@ def test_a_bound_config_of_a_work_folder_passes(tmp_path):
     cfg = bind_tasks(Config.fromfile(CONFIG))
     cfg.task_name = 'left over'
     cfg.dump(str(tmp_path / 'dumped.py'))
-    check(Config.fromfile(tmp_path / 'dumped.py'))
+    dumped = Config.fromfile(tmp_path / 'dumped.py')
+    check(dumped)
+    assert dumped.task_name == 'left over'  # known by none, and left alone
+    dumped.model.decode_head.topk = 1
+    with pytest.raises(ValueError, match='decode_head.topk'):
+        check(dumped)
 
 
 def test_the_runner_checks_before_it_builds(tmp_path):

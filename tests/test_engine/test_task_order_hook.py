@@ -17,7 +17,9 @@ def test_order_is_stored_and_checked():
 
 
 def test_checkpoints_from_elsewhere_are_taken():
-    TaskOrderHook(['semseg']).after_load_checkpoint(None, dict(state_dict={}))
+    checkpoint = dict(state_dict={})
+    TaskOrderHook(['semseg']).after_load_checkpoint(None, checkpoint)
+    assert checkpoint == dict(state_dict={})
 
 
 def _stored(**settings) -> dict:

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 import tests.toy_parts  # noqa: F401  registers the toys
 from mlore_mm.evaluation.metrics import DepthMetric
-from mlore_mm.models.multi_task_encoder_decoder import _resize
+from mlore_mm.models.original_frame import resize_maps
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
 from tests.mlore_models import TASKS, build_mlore, make_samples
@@ -214,6 +214,16 @@ def test_sliding_windows_cover_the_image():
         model.inference(images, ['depth'])
 
 
+def test_auxiliary_tasks_are_not_predicted(images):
+    model = build('ToyOwner', decode_head=dict(type='ToyCrossTaskHead'), aux_tasks=['depth']).eval()
+    with pytest.raises(ValueError, match=r"\['depth'\] are auxiliary tasks .* predicts are \['semseg', 'normals'\]"):
+        model.predict(images, make_samples(model, images), ['semseg', 'depth'])
+    with pytest.raises(ValueError, match=r"\['depth'\] are auxiliary"):
+        build(
+            'ToyOwner', decode_head=dict(type='ToyCrossTaskHead'), aux_tasks=['depth'], test_cfg=dict(tasks=['depth'])
+        )
+
+
 def test_a_metric_may_look_at_an_auxiliary_group(images):
     """Initial predictions of auxiliary and main tasks, decoded and measured like final ones."""
     model = build(
@@ -267,7 +277,7 @@ def test_class_ids_of_odd_sizes_are_never_mixed(size):
     ids = torch.tensor([0, 2**24 + 1]).repeat(1, 1, 5, 5)  # a column of each in turn
     ids = ids[..., :9]
     columns = [int(i * 9 / size[1]) for i in range(size[1])]
-    assert torch.equal(_resize(ids, size), ids[..., columns][:, :, :1].expand(-1, -1, size[0], -1))
+    assert torch.equal(resize_maps(ids, size), ids[..., columns][:, :, :1].expand(-1, -1, size[0], -1))
 
 
 def test_resized_predictions_hold_ids_of_the_network():

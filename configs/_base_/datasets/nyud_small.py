@@ -2,9 +2,10 @@
 # that the variable NYUD_SMALL_ROOT names: images/*.jpg, segmentation/*.png (39 classes, 255 without a label),
 # depth/*.png (metres = (value + 0.5) / 25.5), normals/*.png (white without a label), edge/*.png (0 or 255),
 # gt_sets/train.txt and val.txt. Tasks go by id, so new ones are added at the end.
-dataset_type = 'MultiTaskDataset'
+_base_ = '../pipelines/scale_crop_pad.py'
 data_root = '{{$NYUD_SMALL_ROOT:data/nyud_small}}'
 crop_size = (240, 320)
+scale_range = (0.75, 1.5)
 
 # fmt: off
 classes = (
@@ -34,70 +35,7 @@ labels = dict(
     edge=dict(type='ScaledReader', dir='edge', divisor=255, bits=8),
 )
 
-train_pipeline = [
-    dict(type='LoadMultiTaskImage'),
-    dict(type='LoadMultiTaskLabels'),
-    dict(type='MultiTaskRandomScale', ratio_range=(0.75, 1.5)),
-    dict(type='MultiTaskRandomCrop', crop_size='$crop_size', cat_max_ratio=0.75),
-    dict(type='MultiTaskRandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='CentrePad', size='$crop_size'),
-    dict(type='MarkIgnore'),
-    dict(type='PackMultiTaskInputs'),
-]
-test_pipeline = [
-    dict(type='LoadMultiTaskImage'),
-    dict(type='CentrePad', size='$crop_size'),
-    dict(type='LoadMultiTaskLabels'),
-    dict(type='MarkIgnore'),
-    dict(type='PackMultiTaskInputs'),
-]
-tta_model = dict(type='MultiTaskTTAModel')
-tta_pipeline = [
-    dict(type='LoadMultiTaskImage'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in (0.75, 1.0, 1.25)],
-            [dict(type='RandomFlip', prob=flip, direction='horizontal') for flip in (0.0, 1.0)],
-            [dict(type='CentrePad', size='$crop_size', divisor=16)],
-            [dict(type='LoadMultiTaskLabels')],
-            [dict(type='MarkIgnore')],
-            [dict(type='PackMultiTaskInputs')],
-        ],
-    ),
-]
-
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root='$data_root',
-        ann_file='gt_sets/train.txt',
-        labels=labels,
-        missing_labels='raise',
-        pipeline='$train_pipeline',
-    ),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root='$data_root',
-        ann_file='gt_sets/val.txt',
-        labels=labels,
-        missing_labels='raise',
-        pipeline='$test_pipeline',
-        test_mode=True,
-    ),
-)
+dataset = dict(type='MultiTaskDataset', labels=labels, missing_labels='raise')
+train_dataloader = dict(batch_size=4, num_workers=2, dataset=dict(ann_file='gt_sets/train.txt', **dataset))
+val_dataloader = dict(num_workers=2, dataset=dict(ann_file='gt_sets/val.txt', **dataset))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='MultiTaskEvaluator', metrics=[])  # one metric per task, from `tasks`
-test_evaluator = val_evaluator

@@ -1,17 +1,7 @@
 # The small copy of NYUD-v2 for encoders with patches of 14: crops of 224x280, photos of 320x240 seen whole at 280x210.
 _base_ = './nyud_small.py'
 crop_size = (224, 280)
-train_pipeline = [
-    dict(type='LoadMultiTaskImage'),
-    dict(type='LoadMultiTaskLabels'),
-    dict(type='MultiTaskRandomScale', ratio_range=(0.75, 1.25)),
-    dict(type='MultiTaskRandomCrop', crop_size='$crop_size', cat_max_ratio=0.75),
-    dict(type='MultiTaskRandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='CentrePad', size='$crop_size'),
-    dict(type='MarkIgnore'),
-    dict(type='PackMultiTaskInputs'),
-]
+scale_range = (0.75, 1.25)
 test_pipeline = [
     dict(type='LoadMultiTaskImage'),
     dict(type='Resize', scale_factor=0.875, keep_ratio=True),
@@ -20,6 +10,3 @@ test_pipeline = [
     dict(type='MarkIgnore'),
     dict(type='PackMultiTaskInputs'),
 ]
-train_dataloader = dict(dataset=dict(pipeline='$train_pipeline'))
-val_dataloader = dict(dataset=dict(pipeline='$test_pipeline'))
-test_dataloader = val_dataloader

@@ -16,7 +16,7 @@ from mlore_mm.models.backbones.vit import (
     SelfAttention,
     TransformerLayer,
     architecture,
-    resize_pos_embed,
+    embed_patches,
 )
 from mlore_mm.models.layers.token_mixture import TokenMixture
 from mlore_mm.models.layers.token_router import ConditionedRouter, MultiGateRouter, TaskFeatures
@@ -144,7 +144,7 @@ class M3ViT(BaseModule):
 
     def _run(self, images: Tensor, task_ids: Sequence[int]) -> Tensor:
         tasks = [self.tasks[i] for i in task_ids]
-        x, grid = self._embed(images)
+        x, grid = embed_patches(self, images, 'bilinear')
         x = x[None]  # (1, B, L, d) until the first mixture, then (T, B, L, d)
         features = None if self.task_features is None else self.task_features(tasks)
         for layer in self.layers:
@@ -155,19 +155,6 @@ class M3ViT(BaseModule):
                 x = _call(layer, x, *args)
         x = x.expand(len(tasks), -1, -1, -1)[:, :, -grid[0] * grid[1] :]
         return x.transpose(2, 3).unflatten(3, grid).contiguous()
-
-    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        if images.shape[-2] % self.patch_size or images.shape[-1] % self.patch_size:
-            raise ValueError(
-                f'M3ViT got an image of {tuple(images.shape[-2:])}, not a multiple of its patch size '
-                f'{self.patch_size}: set `size_divisor={self.patch_size}` in the data preprocessor.'
-            )
-        x = self.patch_embed(images)
-        grid = tuple(x.shape[-2:])
-        patches = resize_pos_embed(self.pos_embed[:, 1:], self.grid, grid, 'bilinear').to(x.dtype)
-        x = x.flatten(2).transpose(1, 2) + patches
-        first = (self.cls_token + self.pos_embed[:, :1]).to(x.dtype)
-        return torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1), grid
 
     def init_weights(self) -> None:
         """As published: truncated normal (0.02) for linear layers and embeddings, uniform for experts and routers."""

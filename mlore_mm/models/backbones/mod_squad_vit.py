@@ -7,7 +7,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mlore_mm.models.backbones.vit import ARCH_KEYS, FeedForward, PatchEmbed, architecture, resize_pos_embed
+from mlore_mm.models.backbones.vit import ARCH_KEYS, FeedForward, PatchEmbed, architecture, embed_patches
 from mlore_mm.models.layers.mixture_attention import ExpertUsage, MixtureAttention, WideAttention, reset_experts
 from mlore_mm.models.layers.token_mixture import ExpertLinear, TokenMixture
 from mlore_mm.models.layers.token_router import MultiGateRouter
@@ -116,23 +116,11 @@ class ModSquadViT(BaseModule):
 
     def _run(self, images: Tensor, task_ids: Sequence[int]) -> Tensor:
         tasks = [self.tasks[i] for i in task_ids]
-        x, grid = self._embed(images)
+        x, grid = embed_patches(self, images)
         embedding = torch.stack([self.task_embedding[task] for task in tasks])[:, None, None].to(x.dtype)
         for layer in self.layers:
             x = layer(x + embedding, tasks)  # (B, L, d) at first, then (T, B, L, d)
         return x[:, :, 1:].transpose(2, 3).unflatten(3, grid).contiguous()
-
-    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        if images.shape[-2] % self.patch_size or images.shape[-1] % self.patch_size:
-            raise ValueError(
-                f'ModSquadViT got an image of {tuple(images.shape[-2:])}, not a multiple of its patch size '
-                f'{self.patch_size}: set `size_divisor={self.patch_size}` in the data preprocessor.'
-            )
-        x = self.patch_embed(images)
-        grid = tuple(x.shape[-2:])
-        x = x.flatten(2).transpose(1, 2) + resize_pos_embed(self.pos_embed[:, 1:], self.grid, grid).to(x.dtype)
-        first = (self.cls_token + self.pos_embed[:, :1]).to(x.dtype)
-        return torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1), grid
 
     def mixtures(self) -> dict[str, 'Routed']:
         """The routed parts by their names in routing records."""

@@ -95,16 +95,7 @@ class PlainViT(BaseModule):
         Raises:
             ValueError: A size that is not a multiple of the patch size.
         """
-        if x.shape[-2] % self.patch_size or x.shape[-1] % self.patch_size:
-            raise ValueError(
-                f'PlainViT got an image of {tuple(x.shape[-2:])}, not a multiple of its patch size {self.patch_size}: '
-                f'set `size_divisor={self.patch_size}` in the data preprocessor.'
-            )
-        x = self.patch_embed(x)
-        grid = x.shape[-2:]
-        x = x.flatten(2).transpose(1, 2) + resize_pos_embed(self.pos_embed[:, 1:], self.grid, grid).to(x.dtype)
-        if self.cls_token is not None:
-            x = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
+        x, grid = embed_patches(self, x)
         outs = []
         for i, layer in enumerate(self.layers):
             if self.with_cp and self.training:
@@ -186,6 +177,32 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.drop_path(self.attn['attn'](self.ln1(x)))
         return x + self.drop_path(self.ffn(self.ln2(x)))
+
+
+def embed_patches(vit: nn.Module, images: Tensor, mode: str = 'bicubic') -> tuple[Tensor, tuple[int, int]]:
+    """Images (B, C, H, W) to tokens (B, [1 +] h*w, d) with their positions, the class token first; and (h, w).
+
+    Args:
+        vit: Has ``patch_embed``, ``patch_size``, ``pos_embed`` with a class position, ``grid`` that it is stored for,
+            and ``cls_token`` or None.
+        images: Of any size that the patches divide.
+        mode: How positions are resized to another grid.
+
+    Raises:
+        ValueError: A size that is not a multiple of the patch size.
+    """
+    if images.shape[-2] % vit.patch_size or images.shape[-1] % vit.patch_size:
+        raise ValueError(
+            f'{type(vit).__name__} got an image of {tuple(images.shape[-2:])}, not a multiple of its patch size '
+            f'{vit.patch_size}: set `size_divisor={vit.patch_size}` in the data preprocessor.'
+        )
+    x = vit.patch_embed(images)
+    grid = tuple(x.shape[-2:])
+    x = x.flatten(2).transpose(1, 2) + resize_pos_embed(vit.pos_embed[:, 1:], vit.grid, grid, mode).to(x.dtype)
+    if vit.cls_token is None:
+        return x, grid
+    first = (vit.cls_token + vit.pos_embed[:, :1]).to(x.dtype)
+    return torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1), grid
 
 
 def resize_pos_embed(pos_embed: Tensor, grid: Sequence[int], new_grid: Sequence[int], mode: str = 'bicubic') -> Tensor:
