@@ -215,7 +215,8 @@ def test_sliding_windows_cover_the_image():
 
 
 def test_auxiliary_tasks_are_not_predicted(images):
-    model = build('ToyOwner', decode_head=dict(type='ToyCrossTaskHead'), aux_tasks=['depth']).eval()
+    config = dict(decode_head=dict(type='ToyCrossTaskHead'), aux_tasks=['depth'])
+    model = build('ToyOwner', **config).eval()
     with pytest.raises(ValueError, match=r"\['depth'\] are auxiliary tasks .* predicts are \['semseg', 'normals'\]"):
         model.predict(images, make_samples(model, images), ['semseg', 'depth'])
     with pytest.raises(ValueError, match=r"\['depth'\] are auxiliary"):
