@@ -10,6 +10,7 @@ has a checksum.
 import argparse
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -23,13 +24,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--mutations', type=int, default=300)
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--only', default='', help='readers whose name contains this')
+    parser.add_argument('--show', type=int, default=2, help='so many foreign errors of each reader')
     args = parser.parse_args()
     bad = 0
-    print(f'{"reader":34}' + ''.join(f'{kind:>14}' for kind in KINDS))
+    print(f'{"reader":34}' + ''.join(f'{kind:>14}' for kind in (*KINDS, 'checksum')))
     with tempfile.TemporaryDirectory() as folder:
         for name, case in CASES.items():
-            counts = outcomes(name, Path(folder), args.mutations, args.seed)
-            print(f'{name:34}' + ''.join(f'{counts[kind]:14}' for kind in KINDS), flush=True)
+            if args.only not in name:
+                continue
+            foreign = []
+            counts = outcomes(name, Path(folder), args.mutations, args.seed, foreign)
+            row = [f'{counts[kind]:14}' for kind in KINDS] + [f'{"yes" if case.checksum else "no":>14}']
+            print(f'{name:34}' + ''.join(row), flush=True)
+            for error in foreign[: args.show]:
+                print(''.join(traceback.format_exception(error)[-3:]))
             bad += counts['unnamed'] + (counts['other pixels'] if case.checksum else 0)
     print(f'{bad} files that should have been named')
     return 1 if bad else 0

@@ -138,7 +138,7 @@ def _wait_for_end(pid: int) -> None:
     raise AssertionError('training hangs')
 
 
-def _train(config: str, work_dir: str, kill: tuple | None, resume: bool, options: dict) -> None:
+def _train(config: str, work_dir: str, kill: tuple | Hook | None, resume: bool, options: dict) -> None:
     from mlore_mm.registry import RUNNERS
 
     torch.set_num_threads(1)
@@ -149,5 +149,5 @@ def _train(config: str, work_dir: str, kill: tuple | None, resume: bool, options
     Runner._log_env = lambda *args: None  # asks compilers for their versions, which takes seconds
     runner = RUNNERS.build(cfg)
     if kill:
-        runner.register_hook(Kill(*kill))
+        runner.register_hook(kill if isinstance(kill, Hook) else Kill(*kill))
     runner.train()

@@ -43,10 +43,7 @@ class FeatureStore:
             ) from None
         except (OSError, ValueError) as error:
             raise FeatureStoreError(f'{self.folder / ABOUT} cannot be read ({error}). Fill the store anew.') from error
-        if about.get('format') != FORMAT:
-            raise FeatureStoreError(
-                f'{self.folder} is a store of format {about.get("format")}, this version reads {FORMAT}. Fill it anew.'
-            )
+        _check_about(about, self.folder)
         self.recipe: dict[str, Any] = about['recipe']
         self.samples: list[str] = about['samples']
         self.augmentations: int = about['augmentations']
@@ -161,6 +158,20 @@ class FeatureStore:
 
     def __getstate__(self) -> dict:  # on its way to a loader's worker: the map is opened there
         return {**self.__dict__, '_map': None}
+
+
+def _check_about(about, folder: Path) -> None:
+    """Raise a FeatureStoreError unless ``store.json`` holds what a store is described by."""
+    found = about.get('format') if isinstance(about, dict) else None
+    if found != FORMAT:
+        raise FeatureStoreError(f'{folder} is a store of format {found}, this version reads {FORMAT}. Fill it anew.')
+    samples, number = about.get('samples'), about.get('augmentations')
+    whole = isinstance(about.get('recipe'), dict) and isinstance(samples, list) and type(number) is int and number > 0
+    if not whole or not all(isinstance(name, str) for name in samples):
+        raise FeatureStoreError(
+            f'{folder / ABOUT} is damaged: expected a recipe, names of samples and a number of augmentations. Fill the '
+            f'store anew.'
+        )
 
 
 def as_json(value):

@@ -18,11 +18,14 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mlore_mm.apis.inference.init_model import load_weights
+from mlore_mm.converters.naming import naming
 from mlore_mm.converters.published import convert_to_ours, convert_to_published
+from mlore_mm.converters.vit import augreg_to_timm, read_vit, timm_to_mm
 from mlore_mm.engine.checkpoints import CheckedPretrainedInit, checkpoint_bytes
 from mlore_mm.registry import MODELS, RUNNERS
 from mlore_mm.tasks import bind_tasks
 from tests.shared import REPO
+from tests.test_converters.test_vit import augreg_arrays
 from tests.test_datasets.fuzz import mutate
 from tests.training import train, write_config
 
@@ -60,13 +63,18 @@ def cases(folder: Path) -> dict[str, Case]:
     def resume(path):
         return _filled(runner.model, lambda: runner.resume(path))
 
+    published = _published(folder)
     return {
         'test .pth': Case('.pth', weights_alone, test),
         'test .safetensors': Case('.safetensors', weights_alone, test),
         'resume': Case('.pth', whole, resume),
         'load_from': Case('.pth', whole, load_from),
         'init_cfg': Case('.pth', weights_alone, init_cfg),
-        'converter': Case('.pth', _published(folder), lambda path: _converted(path, folder)),
+        'converter': Case('.pth', published, lambda path: _converted(path, folder)),
+        'converter back': Case(
+            '.pth', torch.load(folder / 'ours.pth', weights_only=True), lambda path: _converted_back(path, folder)
+        ),
+        'converter vit': Case('.pth', augreg_to_timm(augreg_arrays()), _vit),
     }
 
 
@@ -104,23 +112,35 @@ def _converted(path: str, folder: Path) -> dict[str, Tensor]:
     return torch.load(folder / 'converted.pth', weights_only=True)['state_dict']
 
 
-def odd(content: dict, rng: np.random.Generator) -> dict:
-    """The same with one entry changed: another value, another name, or missing; tensors of another form."""
+def _converted_back(path: str, folder: Path) -> dict[str, Tensor]:
+    convert_to_published('pad_net', path, str(folder / 'converted.pth'))
+    return torch.load(folder / 'converted.pth', weights_only=True)['model']
+
+
+def _vit(path: str) -> dict[str, Tensor]:
+    with naming(path):
+        return timm_to_mm(read_vit(path))[0]
+
+
+def odd(content: dict, rng: np.random.Generator) -> tuple[dict, str]:
+    """The same with one entry changed: another value, another name, or missing; tensors of another form. And where."""
     content = copy.deepcopy(content)
-    place = content
+    place, where = content, ''
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
         key = keys[int(rng.integers(len(keys)))]
-        inner = place[key]
+        inner, where = place[key], f'{where}/{key}'
         if not isinstance(inner, (dict, list)) or not inner or rng.random() < 0.2:
             break
         place = inner
     kind = int(rng.integers(5))
     if kind == 0 and isinstance(place, dict):
         del place[key]
-    elif kind == 1 and isinstance(place, dict):
+        return content, f'{where} is missing'
+    if kind == 1 and isinstance(place, dict):
         place[int(rng.integers(9)) if rng.random() < 0.3 else f'{key}_'] = place.pop(key)
-    elif isinstance(inner, Tensor) and kind > 2:
+        return content, f'{where} is called otherwise'
+    if isinstance(inner, Tensor) and kind > 2:
         ways = (
             lambda x: x[None],
             lambda x: x.double(),
@@ -131,40 +151,58 @@ def odd(content: dict, rng: np.random.Generator) -> dict:
             lambda x: x.to('meta'),
             lambda x: x.to(torch.complex64),
         )
-        place[key] = ways[int(rng.integers(len(ways)))](inner)
-    else:
-        place[key] = ODD[int(rng.integers(len(ODD)))]
-    return content
+        way = int(rng.integers(len(ways)))
+        place[key] = ways[way](inner)
+        return content, f'{where} in form {way}'
+    place[key] = ODD[int(rng.integers(len(ODD)))]
+    return content, f'{where} is {place[key]!r}'
 
 
-def outcomes(case: Case, folder: Path, count: int, seed: int = 0, unnamed: list | None = None) -> Counter:
-    """What becomes of ``count`` files, half with damaged bytes and half with odd content; foreign errors are kept."""
+def outcomes(
+    case: Case,
+    folder: Path,
+    count: int,
+    seed: int = 0,
+    unnamed: list | None = None,
+    others: list | None = None,
+    damage: str = '',
+) -> Counter:
+    """What becomes of ``count`` files with damaged 'bytes', with odd 'content', or half of each.
+
+    Foreign errors are kept in ``unnamed``, what was odd about files with other weights in ``others``.
+    """
     counts, rng = Counter(), np.random.default_rng(seed)
     path = folder / f'fuzzed{case.suffix}'
     data = checkpoint_bytes(case.content, str(path))
     path.write_bytes(data)
     expected = case.read(str(path))
     for number in range(count):
+        what = 'bytes'
         try:
-            bad = mutate(data, rng) if number % 2 else checkpoint_bytes(odd(case.content, rng), str(path))
+            if damage == 'bytes' or (not damage and number % 2):
+                bad = mutate(data, rng)
+            else:
+                content, what = odd(case.content, rng)
+                bad = checkpoint_bytes(content, str(path))
         except Exception:  # nothing that could be written
             continue
         path.write_bytes(bad)
         try:
             found = case.read(str(path))
-        except ValueError as error:
-            named = path.name in str(error)
+        except Exception as error:
+            named = isinstance(error, ValueError) and path.name in str(error)
             counts['named' if named else 'unnamed'] += 1
             if not named and unnamed is not None:
                 unnamed.append(error)
-        except Exception as error:
-            counts['unnamed'] += 1
-            if unnamed is not None:
-                unnamed.append(error)
         else:
-            counts['equal' if _same(found, expected) else 'other weights'] += 1
+            same = _same(found, expected)
+            counts['equal' if same else 'other weights'] += 1
+            if not same and others is not None:
+                others.append(what)
     return counts
 
 
 def _same(found: dict, expected: dict) -> bool:
-    return found.keys() == expected.keys() and all(torch.equal(found[name], x) for name, x in expected.items())
+    return found.keys() == expected.keys() and all(
+        found[name].dtype == x.dtype and torch.equal(found[name], x) for name, x in expected.items()
+    )

@@ -4,7 +4,16 @@ import pytest
 
 from tests.test_engine.test_checkpoints.fuzz import cases, outcomes
 
-WAYS = ('test .pth', 'test .safetensors', 'resume', 'load_from', 'init_cfg', 'converter')
+WAYS = (
+    'test .pth',
+    'test .safetensors',
+    'resume',
+    'load_from',
+    'init_cfg',
+    'converter',
+    'converter back',
+    'converter vit',
+)
 
 
 @pytest.fixture(scope='module')
