@@ -142,7 +142,7 @@ CASES = {
     'VectorReader.png': Case(lambda p: write_image(p, smooth(255, channels=3)), VectorReader('').read, True),
     'NpyReader.npy': Case(lambda p: write_npy(p, smooth(9, np.float32)), NpyReader('').read),
     'ContextEdgeReader.mat': Case(lambda p: write_mat(p, LabelMap=smooth(400, np.uint16)), ContextEdgeReader('').read),
-    'ContextEdgeReader-compressed.mat': Case(_compressed, ContextEdgeReader('').read),
+    'ContextEdgeReader-compressed.mat': Case(_compressed, ContextEdgeReader('').read, True),
     'HumanPartsReader.mat': Case(_parts, HumanPartsReader('').read),
     'RangeReader.png': Case(lambda p: write_image(p, smooth(255)), RangeReader('', blur=1).read, True),
     'ChannelsReader.png': Case(

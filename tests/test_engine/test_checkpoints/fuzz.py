@@ -7,10 +7,10 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mlore_mm.apis.inference.init_model import load_weights
+from mlore_mm.converters import published
 from mlore_mm.converters.naming import naming
 from mlore_mm.converters.published import convert_to_ours, convert_to_published
 from mlore_mm.converters.vit import augreg_to_timm, read_vit, timm_to_mm
@@ -63,14 +64,14 @@ def cases(folder: Path) -> dict[str, Case]:
     def resume(path):
         return _filled(runner.model, lambda: runner.resume(path))
 
-    published = _published(folder)
+    theirs = _published(folder)
     return {
         'test .pth': Case('.pth', weights_alone, test),
         'test .safetensors': Case('.safetensors', weights_alone, test),
         'resume': Case('.pth', whole, resume),
         'load_from': Case('.pth', whole, load_from),
         'init_cfg': Case('.pth', weights_alone, init_cfg),
-        'converter': Case('.pth', published, lambda path: _converted(path, folder)),
+        'converter': Case('.pth', theirs, lambda path: _converted(path, folder)),
         'converter back': Case(
             '.pth', torch.load(folder / 'ours.pth', weights_only=True), lambda path: _converted_back(path, folder)
         ),
@@ -106,8 +107,18 @@ def _published(folder: Path) -> dict:
     return torch.load(target, weights_only=True)
 
 
+@cache
+def _config_and_model():
+    config = Config.fromfile(CONFIG)
+    return config, published.build_empty(bind_tasks(config))
+
+
 def _converted(path: str, folder: Path) -> dict[str, Tensor]:
-    with redirect_stdout(StringIO()):
+    config, model = _config_and_model()  # once for all files; to build them takes longer than to convert
+    with (
+        patch.object(published, 'build_empty', lambda bound: model),
+        patch.object(Config, 'fromfile', lambda _: config),
+    ):
         convert_to_ours('pad_net', path, str(folder / 'converted.pth'), CONFIG)
     return torch.load(folder / 'converted.pth', weights_only=True)['state_dict']
 
