@@ -80,6 +80,7 @@ setup(
         'tests': requirements('tests'),
         'optional': requirements('optional'),
         'encoders': requirements('encoders'),
+        'surgery': requirements('surgery'),
         'onedl': requirements('onedl'),
         'mim': requirements('mminstall'),
     },

@@ -83,6 +83,10 @@ install_venv() {
     "$PYTHON" -m pip install $torch \
         -r "$REPO/requirements/runtime.txt" -r "$REPO/requirements/optional.txt" -r "$REPO/requirements/encoders.txt" \
         -r "$REPO/requirements/tests.txt"
+    # Four methods of gradient surgery; without their solvers they say so by name, and their tests are skipped.
+    # shellcheck disable=SC2086
+    "$PYTHON" -m pip install $torch -r "$REPO/requirements/surgery.txt" \
+        || say 'the solvers of requirements/surgery.txt do not install here; going on without them'
     use_headless_opencv
     say '4/4 installing mlore_mm'
     "$PYTHON" -m pip install --no-deps --editable "$REPO"

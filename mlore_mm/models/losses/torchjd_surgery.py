@@ -129,7 +129,8 @@ def _build(name: str, options: dict, asks: str = GRAM):
         return cls(**options)
     except ImportError as error:
         raise ValueError(
-            f"gradient_surgery=dict(type='{name}') needs packages that are not installed. {error}"
+            f"gradient_surgery=dict(type='{name}') needs packages that are not installed: {error} "
+            'All of them: pip install -r requirements/surgery.txt'
         ) from error
 
 

@@ -86,7 +86,7 @@ OPTIONS = dict(
     SDMGrad=dict(lr=0.1, n_iter=2),
     TrimmedMean=dict(trim_number=1),
 )
-PACKAGES = dict(UPGrad='quadprog', DualProj='quadprog', CAGrad='cvxpy', NashMTL='cvxpy')
+PACKAGES = dict(UPGrad='quadprog', DualProj='quadprog', CAGrad='cvxpy', NashMTL='ecos')
 
 
 def test_every_aggregator_of_torchjd_is_offered():
@@ -102,7 +102,7 @@ def test_every_aggregator_of_torchjd_is_offered():
 def test_each_gives_what_torchjd_gives(name):
     """Of three gradients with conflicts; summed where our default is the sum."""
     if name in PACKAGES:
-        pytest.importorskip(PACKAGES[name], reason=f'{name} needs it')
+        pytest.importorskip(PACKAGES[name], reason=f'{name} needs requirements/surgery.txt')
     torch.manual_seed(0)
     rows = torch.randn(3, 7, dtype=torch.float64)
     rows[1] -= rows[0]
@@ -178,8 +178,11 @@ def test_wrong_options_and_missing_packages_are_named(monkeypatch):
     with pytest.raises(ValueError, match=r"type='MGDA'.*'eps'. It takes epsilon, max_iters"):
         MODELS.build(dict(type='MGDA', eps=1))
     monkeypatch.setattr('torchjd._mixins.find_spec', lambda name: None)
-    with pytest.raises(ValueError, match=r"type='UPGrad'\) needs packages.*quadprog.*pip install"):
-        MODELS.build(dict(type='UPGrad'))
+    for name, package in PACKAGES.items():
+        with pytest.raises(
+            ValueError, match=rf"type='{name}'\) needs packages.*{package}.*pip install -r requirements/surg"
+        ):
+            MODELS.build(dict(type=name, **OPTIONS.get(name, {})))
 
 
 # ---- the hooks -------------------------------------------------------------------------------------------------------
