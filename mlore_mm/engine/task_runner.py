@@ -17,7 +17,7 @@ from mlore_mm.datasets import MultiTaskDataset, SeededDataset
 from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint, naming_checkpoint
 from mlore_mm.engine.checkpoints.files import steps_in
 from mlore_mm.engine.checkpoints.resume_settings import batch_difference, batch_of, settle_settings, warn_of
-from mlore_mm.engine.config_check import check_config, check_names
+from mlore_mm.engine.config_check import check_config, check_names, idle_settings
 from mlore_mm.engine.feature_cache import bind_feature_cache
 from mlore_mm.engine.folder_lock import FolderLock
 from mlore_mm.engine.hooks.broadcast_buffers_hook import BroadcastBuffersHook
@@ -124,6 +124,8 @@ class TaskRunnerMixin:
         with FolderLock(self.work_dir):
             if is_main_process() and not self._resume and not self._has_loaded:
                 self._warn_of_older_training()
+                for told in idle_settings(self.cfg):
+                    self.logger.warning(told)
             try:
                 return super().train()
             finally:

@@ -43,6 +43,10 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         if len(mean) != len(std) or not len(mean):
             raise ValueError(f'mean and std need one number per channel, but got {mean} and {std}.')
+        if min(std) <= 0 or size_divisor < 1:
+            raise ValueError(
+                f'std and size_divisor have to be above 0, but got std={std}, size_divisor={size_divisor}.'
+            )
         self.bgr_to_rgb, self.size_divisor = bgr_to_rgb, size_divisor
         self._said_padding = False
         self.register_buffer('mean', torch.tensor(mean).float().view(-1, 1, 1), persistent=False)

@@ -22,7 +22,7 @@ from mlore_mm.models.original_frame import resize_maps, to_original
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.models.partially_dynamic import apply_rules, compact_layers
 from mlore_mm.models.size_groups import size_groups
-from mlore_mm.models.sliding_windows import slide_inference
+from mlore_mm.models.sliding_windows import check_windows, slide_inference
 from mlore_mm.models.train_steps import STEPS, check_step, step_one_by_one
 from mlore_mm.registry import MODELS
 from mlore_mm.routing import trace_routing
@@ -152,6 +152,8 @@ class MultiTaskEncoderDecoder(BaseModel):
             raise ValueError(f"test_cfg.mode is 'whole' or 'slide', but got {mode!r}.")
         if self.test_cfg.get('resize', 'logits') not in ('logits', 'predictions'):
             raise ValueError(f"test_cfg.resize is 'logits' or 'predictions', but got {self.test_cfg['resize']!r}.")
+        if mode == 'slide':
+            check_windows(self.test_cfg.get('crop_size'), self.test_cfg.get('stride'))
         idle = [key for key in ('crop_size', 'stride') if mode == 'whole' and self.test_cfg.get(key)]
         if idle:
             told = f"test_cfg.{' and test_cfg.'.join(idle)} belong to mode='slide' and do nothing with mode='whole'."

@@ -44,12 +44,25 @@ def slide_inference(
 
 def windows(size: Sequence[int], crop_size: Sequence[int], stride: Sequence[int]) -> Iterator[tuple[slice, slice]]:
     """Row and column slices that cover the image; the last ones are moved back inside."""
+    check_windows(crop_size, stride)
     starts = []
     for length, crop, step in zip(size, crop_size, stride, strict=True):
-        if not 0 < step <= crop:
-            raise ValueError(f'Sliding windows need 0 < stride <= crop_size, but got {stride} and {crop_size}.')
         last = max(length - crop, 0)
         starts.append(sorted({*range(0, last, step), last}))
     for top in starts[0]:
         for left in starts[1]:
             yield slice(top, top + crop_size[0]), slice(left, left + crop_size[1])
+
+
+def check_windows(crop_size: Sequence[int] | None, stride: Sequence[int] | None) -> None:
+    """
+    Raises:
+        ValueError: One of them is missing or no pair of numbers, or the windows leave gaps.
+    """
+    pairs = [x for x in (crop_size, stride) if isinstance(x, Sequence) and not isinstance(x, str) and len(x) == 2]
+    if len(pairs) < 2:
+        raise ValueError(
+            f"test_cfg.mode='slide' needs crop_size=(h, w) and stride=(h, w), but got {crop_size} and {stride}."
+        )
+    if not all(0 < step <= crop for crop, step in zip(crop_size, stride, strict=True)):
+        raise ValueError(f'Sliding windows need 0 < stride <= crop_size, but got {stride} and {crop_size}.')

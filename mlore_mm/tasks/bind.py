@@ -40,6 +40,12 @@ def bind_tasks(cfg: Config) -> Config:
             f"tasks = dict(semseg=dict(type='SemSeg', out_channels=...), ...)."
         )
     plain = Config(dict(tasks=cfg.tasks)).to_dict()['tasks']  # no ConfigDict left, they do not survive pickling well
+    for name, task in plain.items():
+        if not isinstance(task, dict):
+            raise ValueError(
+                f"tasks.{name} is {task!r}, but a task is a dict such as dict(type='Depth'). The tasks are "
+                f'{[x for x in plain if isinstance(plain[x], dict)]}.'
+            )
     wanted = check_task_names(cfg.get('task_names') or list(plain), plain)
     tasks = {name: task for name, task in plain.items() if name in wanted}
     aux = [name for name in check_task_names(cfg.get('aux_tasks') or [], plain) if name in tasks]
@@ -59,7 +65,8 @@ def _groups(cfg: Config, tasks: dict) -> list[str]:
     """Groups of auxiliary predictions that a metric looks at."""
     metrics = [task.get('metric') or {} for task in tasks.values()]
     for split in _SPLITS:
-        more = (cfg.get(f'{split}_evaluator') or {}).get('metrics') or []
+        more = cfg.get(f'{split}_evaluator') or []
+        more = (more.get('metrics') or []) if isinstance(more, dict) else more
         metrics += [more] if isinstance(more, dict) else [metric for metric in more if isinstance(metric, dict)]
     return sorted({metric['output'] for metric in metrics if metric.get('output')})
 

@@ -1,6 +1,7 @@
 """Misspelt and misplaced settings: each is named with the right name, before anything is built."""
 
 import logging
+import re
 
 import pytest
 from mmengine.config import Config
@@ -8,7 +9,7 @@ from mmengine.registry import DefaultScope
 
 from mlore_mm.apis import load_config
 from mlore_mm.apis.training.overrides import apply_overrides
-from mlore_mm.engine.config_check import check_config, check_names
+from mlore_mm.engine.config_check import check_config, check_names, idle_settings
 from mlore_mm.registry import RUNNERS
 from mlore_mm.tasks import bind_tasks
 from tests.shared import REPO
@@ -136,6 +137,45 @@ HOOKS = {
 }
 
 
+# Settings of other forms or out of their range; all are named in one message.
+OUT_OF_RANGE = {
+    'optim_wrapper.clip_grad.max_norm': (-1, 'is -1, expected a number above 0'),  # would turn the gradients round
+    'optim_wrapper.paramwise_cfg.layer_decay': (1.5, 'is 1.5, expected 1 at most'),
+    'optim_wrapper.paramwise_cfg.custom_keys.backbone': (0.1, 'is 0.1, expected a dict with keys such as lr_mult'),
+    'model.data_preprocessor.size_divisor': (0, 'is 0, expected 1 or more'),
+    'model.train_cfg.step': (1, 'is 1. It is one of'),
+    'param_scheduler.0.eta_min': (-1, 'is -1, expected 0 or more'),
+    'train_cfg.val_begin': (-1, 'is -1, expected 0 or more'),
+    'train_cfg.dynamic_intervals': ([(1,)], r'expected pairs \[\(iteration, val_interval\)'),
+    'train_dataloader.batch_size': (2.5, 'is 2.5, expected a whole number'),
+    'train_dataloader.prefetch_factor': (0, 'is 0, expected 1 or more'),
+    'train_dataloader.drop_last': ('no', "is the text 'no', expected bool"),
+    'train_dataloader.shuffle': (True, 'does nothing beside a sampler. Set train_dataloader.sampler.shuffle'),
+    'train_dataloader.collate_fn': (dict(type='pseudo_colate'), "Did you mean 'pseudo_collate'"),
+    'train_dataloader.dataset.pipeline.6.size': ((0, 160), 'CentrePad needs size='),
+    'tta_pipeline.1.transforms.0.0.scale_factor': (-1.0, 'is -1.0, expected a number above 0'),
+    'default_hooks.interval': (5, r"is 5, expected dict\(type='...'\)"),
+    'default_hooks.labels.samples': (-3, 'is -3, expected 0 or more'),
+    'default_hooks.checkpoint.max_keep_ckpts': (0, 'max_keep_ckpts is 0'),
+    'custom_hooks': ([dict(type='EarlyStoppingHook', monitor='semseg/miou')], "monitor is .* mean 'semseg/mIoU'"),
+    'feature_cache': (True, 'is True, expected a dict with keys such as path'),
+    'env_cfg.cudnn_benchmark': ('on', "is the text 'on', expected bool"),
+    'env_cfg.mp_cfg.opencv_num_threads': ('two', "is the text 'two', expected int"),
+    'sync_bn': (True, r'is True. It is one of'),
+    'compile': ('yes', "is 'yes', expected True or"),
+    'load_from': (5, 'is 5, expected str'),
+    'work_dir': (7, 'is 7, expected str'),
+}
+# Constructors that are tried once nothing else is wrong.
+TRIED = {
+    'optim_wrapper.optimizer.betas': ((0.9, 1.9), 'optim_wrapper.optimizer: Invalid beta parameter'),
+    'optim_wrapper.optimizer.eps': (-1, 'optim_wrapper.optimizer: Invalid epsilon'),
+    'param_scheduler.0.begin': (900, 'param_scheduler.0: .*end should be larger than begin'),
+    'tasks.edge.metric.max_dist': (-1, 'max_dist is a part of the image'),
+    'tasks.edge.metric.thresholds': (0, 'thresholds: one or more numbers in 0..1'),
+}
+
+
 @pytest.fixture(scope='module')
 def config():
     return Config.fromfile(CONFIG)
@@ -177,6 +217,44 @@ def test_classes_and_values(config, key):
     value, message = VALUES[key]
     with pytest.raises(ValueError, match=message):
         check(changed(config, key, value))
+
+
+def test_values_out_of_their_range(config):
+    cfg = config
+    for key, (value, _) in OUT_OF_RANGE.items():
+        cfg = changed(cfg, key, value)
+    with pytest.raises(ValueError, match=f'has {len(OUT_OF_RANGE)} mistakes') as error:
+        check(cfg)
+    lines = str(error.value).splitlines()[1:]
+    for key, (_, message) in OUT_OF_RANGE.items():
+        place = key.removesuffix('.max_keep_ckpts').removesuffix('.size')
+        found = [line for line in lines if line.startswith(f'- {place}')]
+        assert any(re.search(message, line) for line in found), (key, found)
+
+
+@pytest.mark.parametrize('key', TRIED)
+def test_what_constructors_say(config, key):
+    value, message = TRIED[key]
+    with pytest.raises(ValueError, match=message):
+        check(changed(config, key, value))
+
+
+def test_what_a_training_never_comes_to_is_told(config):
+    cfg = bind_tasks(Config(config.to_dict()))
+    assert idle_settings(cfg) == []
+    cfg.train_cfg.val_interval = 2000
+    cfg.param_scheduler.append(dict(type='PolyLR', by_epoch=False, begin=500, end=900))
+    first, second = idle_settings(cfg)
+    assert first.startswith('train_cfg.val_interval is 2000, more than max_iters=500: there is no validation')
+    assert second.startswith('param_scheduler.1 begins at 500, after the end')
+    check_config(cfg)
+
+
+def test_entries_that_are_no_dicts(config):
+    with pytest.raises(ValueError, match=r'tasks.loss_weight is 2.0, but a task is a dict.*semseg'):
+        check(changed(config, 'tasks.loss_weight', 2.0))
+    with pytest.raises(ValueError, match="val_evaluator.0.tsk: DepthMetric takes no 'tsk'. Did you mean 'task'"):
+        check(changed(config, 'val_evaluator', [dict(type='DepthMetric', tsk='depth')]))
 
 
 @pytest.mark.parametrize('wrong', HOOKS)

@@ -98,7 +98,11 @@ class _Photos(list):
 
 
 class _Video:
-    """Frames of a file or camera, decoded one at a time."""
+    """Frames of a file or camera, decoded one at a time.
+
+    By OpenCV and not by mmcv.VideoReader, which takes no camera index and no stream other than http, and decodes the
+    frames that ``every`` passes over.
+    """
 
     def __init__(self, source: str | int, every: int, max_frames: int | None) -> None:
         self.source, self.every, self.max_frames = source, every, max_frames

@@ -23,6 +23,8 @@ class CentrePad(BaseTransform):
     def __init__(self, size: tuple[int, int] | None = None, divisor: int = 1) -> None:
         if size is None and divisor <= 1:
             raise ValueError('CentrePad needs `size`, or `divisor` above 1.')
+        if divisor < 1 or (size is not None and min(size) < 1):
+            raise ValueError(f'CentrePad needs size=(H, W) and divisor of 1 or more, but got {size} and {divisor}.')
         self.size, self.divisor = (0, 0) if size is None else tuple(size), divisor
 
     def transform(self, results: dict) -> dict:

@@ -7,7 +7,9 @@ from mlore_mm.engine.config_check.meanings import check_baselines, check_headlin
 from mlore_mm.engine.config_check.places import FIXED, PLACES
 from mlore_mm.engine.config_check.top_level import raise_mistakes
 from mlore_mm.utils.accepted_keys import accepted_keys
-from mlore_mm.utils.value_forms import wrong_text
+from mlore_mm.utils.value_forms import wrong_form, wrong_text
+
+TEXTS = ('load_from', 'work_dir', 'experiment_name', 'default_scope')  # a number there fails late
 
 
 def check_config(cfg) -> None:
@@ -26,8 +28,9 @@ def check_config(cfg) -> None:
         if cfg.get(name) is not None:
             place(checker, name, cfg[name])
     for name, expected in accepted_keys(Runner).names.items():
-        if wrong := wrong_text(cfg.get(name), expected):
+        wrong = (wrong_form if name in TEXTS else wrong_text)(cfg.get(name), expected)
+        if wrong:
             checker.problems.append(f'{name} {wrong}.')
     for name, known in FIXED.items():
-        checker.plain(cfg.get(name), name, known)
+        checker.plain(cfg.get(name), name, known, names=False)
     raise_mistakes([*checker.problems, *check_baselines(cfg), *check_save_best(cfg), *check_headlines(cfg)], cfg)

@@ -1,6 +1,7 @@
 """Walks through components (dicts with a ``type``) and compares their keys with what the class takes."""
 
 from collections.abc import Callable, Iterable
+from math import isfinite
 from numbers import Real
 
 from mmengine.registry import Registry
@@ -29,12 +30,18 @@ REGISTRY_OF = dict(
 # Dicts whose keys mmcv's builders take apart themselves, beyond what the class takes.
 LAYERS = ('norm_cfg', 'conv_cfg', 'act_cfg', 'padding_cfg', 'upsample_cfg', 'plugins')
 EXTRA = dict(init_cfg=('override', 'layer', 'checkpoint', 'prefix'))
-# Least value of a number, by its key, wherever it stands.
+# Least and largest value of a number, by its key, wherever it stands; drop rates stay below their largest.
 LEAST = dict(
-    max_iters=1, max_epochs=1, val_interval=1, batch_size=1, num_workers=0, loss_weight=0, lr=0, weight_decay=0,
-    accumulative_counts=1, base_batch_size=1, times=1, begin=0, interval=-1, momentum=0, seed=0, num_experts=1,
-    out_channels=1, embed_dims=1, top_k=1, task_rank=1,
+    max_iters=1, max_epochs=1, val_interval=1, val_begin=0, batch_size=1, num_workers=0, prefetch_factor=1,
+    loss_weight=0, lr=0, weight_decay=0, accumulative_counts=1, base_batch_size=1, times=1, begin=0, end=1, eta_min=0,
+    interval=-1, max_keep_ckpts=-1, momentum=0, seed=0, samples=0, num_experts=1, out_channels=1, embed_dims=1,
+    num_heads=1, num_layers=1, patch_size=1, top_k=1, task_rank=1, size_divisor=1, windows_at_once=1,
+    lr_mult=0, decay_mult=0,
 )  # fmt: skip
+ABOVE_ZERO = ('max_norm', 'clip_value', 'scale', 'scale_factor', 'layer_decay')
+MOST = dict(prob=1, momentum=1, layer_decay=1, cat_max_ratio=1)
+BELOW = dict(drop_path_rate=1, drop_rate=1, attn_drop_rate=1, dropout=1)
+FRACTIONS = ('loss_weight', 'lr', 'weight_decay', 'eta_min', 'momentum', 'lr_mult', 'decay_mult')
 
 
 class Checker:
@@ -63,6 +70,8 @@ class Checker:
         """
         if isinstance(config, str):
             self.problems.append(f'{place} is {config!r}, expected dict(type={config!r}).')
+        if isinstance(config, (bool, int, float)) and config is not False:
+            self.problems.append(f"{place} is {config!r}, expected dict(type='...').")
         if not isinstance(config, dict):
             return
         kind = config.get('type', default)
@@ -149,18 +158,26 @@ class Checker:
         return isinstance(config, dict)
 
     # ---- plain dicts -----------------------------------------------------------------------------------------------
-    def plain(self, config, place: str, known) -> None:
+    def plain(self, config, place: str, known, names: bool = True) -> None:
         """A dict without a ``type``.
 
         ``known`` are its keys, or the class or function that takes them, or a dict that says the same of what is
-        inside; of a value that is no dict, the set of what it may be.
+        inside; of a value that is no dict, the set of what it may be or a tuple of types.
+        ``names``: whether a text may stand in the dict's place.
         """
+        if isinstance(known, tuple) and known and all(isinstance(x, type) for x in known):
+            if wrong := wrong_text(config, known):
+                self.problems.append(f'{place} {wrong}.')
+            return
         if isinstance(known, (set, frozenset)):
-            if isinstance(config, str) and config not in known:
-                meant = closest(config, [x for x in known if isinstance(x, str)])
+            if config is not None and config is not False and config not in known:
+                meant = closest(str(config), [x for x in known if isinstance(x, str)])
                 hint = f'Did you mean {meant!r}?' if meant else f'It is one of {sorted(known, key=str)}.'
                 self.problems.append(f'{place} is {config!r}. {hint}')
             return
+        if known is not None and config and isinstance(config, (bool, int, float, *(() if names else (str,)))):
+            keys = list(accepted_keys(known).names if callable(known) else known)
+            self.problems.append(f'{place} is {config!r}, expected a dict with keys such as {", ".join(keys[:4])}.')
         if not isinstance(config, dict):
             return
         accepted = accepted_keys(known) if callable(known) else Accepted(dict.fromkeys(known), True)
@@ -171,12 +188,8 @@ class Checker:
 
     def value(self, value, place: str, key: str, wrong: str | None) -> None:
         """A value of another form than expected, and numbers that are too small."""
-        if wrong:
+        if wrong := wrong or wrong_number(key, value):
             self.problems.append(f'{place} {wrong}.')
-        elif key in LEAST and isinstance(value, str):
-            self.problems.append(f'{place} is the text {value!r}, expected a number.')
-        elif key in LEAST and isinstance(value, Real) and not value >= LEAST[key]:
-            self.problems.append(f'{place} is {value}, expected {LEAST[key]} or more.')
 
     def find(self, kind: str, registry: Registry):
         """The class of this name: in the registry where it belongs, else in any other."""
@@ -192,6 +205,27 @@ class Checker:
             if cls is not None:
                 return cls
         return registry.get(kind)
+
+
+def wrong_number(key: str, value) -> str | None:
+    """What is wrong with a number that is called ``key``: out of its range, a text, or no whole number."""
+    if key not in {*LEAST, *ABOVE_ZERO, *MOST, *BELOW} or isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return f'is the text {value!r}, expected a number' if key in LEAST else None
+    if not isinstance(value, Real):
+        return None
+    if key in LEAST and not value >= LEAST[key]:
+        return f'is {value}, expected {LEAST[key]} or more'
+    if key in ABOVE_ZERO and not value > 0:
+        return f'is {value}, expected a number above 0'
+    if key in MOST and not value <= MOST[key]:
+        return f'is {value}, expected {MOST[key]} at most'
+    if key in BELOW and not 0 <= value < BELOW[key]:
+        return f'is {value}, expected 0 or more and less than {BELOW[key]}'
+    if key in LEAST and key not in FRACTIONS and isfinite(value) and value != int(value):
+        return f'is {value}, expected a whole number'
+    return None
 
 
 def _others(root: Registry):

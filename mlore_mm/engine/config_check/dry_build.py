@@ -28,10 +28,16 @@ def constructor_says(cls, config: dict, extra: Iterable[str] = ()) -> str | None
     """As :func:`what_it_says`, of any class."""
     try:
         cls(**{key: value for key, value in config.items() if key not in ('type', '_scope_', *extra)})
-    except (ValueError, TypeError, AssertionError, KeyError) as error:
+    except (ValueError, TypeError, AssertionError, LookupError, RuntimeError, AttributeError) as error:
         said = str(error).strip() or type(error).__name__
-        return said if isinstance(error, ValueError) else f'{cls.__name__} cannot be built from {dict(config)}: {said}'
+        return (
+            said if isinstance(error, ValueError) else f'{cls.__name__} cannot be built from {_plain(config)}: {said}'
+        )
     return None
+
+
+def _plain(config: dict) -> dict:
+    return {key: value for key, value in config.items() if key not in ('params', 'optimizer')}
 
 
 def _holds_components(value) -> bool:

@@ -38,6 +38,28 @@ def check_scope(cfg) -> list[str]:
     return [f'default_scope is {scope!r}, which is no package here. {hint}']
 
 
+def idle_settings(cfg) -> list[str]:
+    """What a training of this length never comes to: it is no mistake where a long training is tried out shortly."""
+    loop, told = cfg.get('train_cfg') or {}, []
+    unit = 'max_epochs' if loop.get('max_epochs') else 'max_iters'
+    last = loop.get(unit)
+    if not last:
+        return []
+    if cfg.get('val_dataloader') and loop.get('val_interval', 1) > last and loop.get('val_begin', 1) <= last:
+        told.append(
+            f'train_cfg.val_interval is {loop["val_interval"]}, more than {unit}={last}: there is no validation, and no '
+            'best checkpoint.'
+        )
+    schedules = cfg.get('param_scheduler') or []
+    for index, item in enumerate([schedules] if isinstance(schedules, dict) else schedules):
+        by_epoch = isinstance(item, dict) and item.get('by_epoch', True) and not item.get('convert_to_iter_based')
+        if isinstance(item, dict) and by_epoch == (unit == 'max_epochs') and item.get('begin', 0) >= last:
+            told.append(
+                f'param_scheduler.{index} begins at {item["begin"]}, after the end of the training ({unit}={last}).'
+            )
+    return told
+
+
 def check_headlines(cfg) -> list[str]:
     """``headline`` of a task, where a config gives one, is a number that its metric reports."""
     problems, tasks = [], TaskSet(cfg.tasks)
@@ -52,23 +74,35 @@ def check_headlines(cfg) -> list[str]:
 
 
 def check_save_best(cfg) -> list[str]:
-    """``save_best`` names a number that the evaluation reports."""
-    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    keys, evaluator, model = hook.get('save_best'), cfg.get('val_evaluator'), cfg.get('model')
-    if not keys or not _reports_by_task(evaluator) or evaluator.get('metrics') or not isinstance(model, dict):
+    """``save_best`` of the checkpoint hook, and ``monitor`` of any hook or schedule, name numbers that are reported."""
+    evaluator, model = cfg.get('val_evaluator'), cfg.get('model')
+    if not _reports_by_task(evaluator) or evaluator.get('metrics') or not isinstance(model, dict):
         return []
     tasks = TaskSet(evaluator['tasks'])
     problems = []
-    for key in [keys] if isinstance(keys, str) else keys:
-        if key in ('auto', 'delta_m'):
+    for place, key in _watched(cfg):
+        if key in ('auto', 'delta_m') or (place.endswith('monitor') and str(key).endswith(('loss', 'lr'))):
             continue
         task, _, number = str(key).partition('/')
         known = _reported(tasks, task) if task in tasks else [f'{name}/{tasks[name].headline}' for name in tasks]
         if known and key not in known and f'{task}/{number}' not in known:
             meant = closest(str(key), [*known, 'delta_m', 'auto'])
             hint = f'Did you mean {meant!r}?' if meant else f'There are {", ".join(known)}.'
-            problems.append(f'default_hooks.checkpoint.save_best is {key!r}, which no evaluation reports. {hint}')
+            problems.append(f'{place} is {key!r}, which no evaluation reports. {hint}')
     return problems
+
+
+def _watched(cfg) -> Iterable[tuple[str, str]]:
+    """Place and name of every number that something waits for."""
+    for where in ('default_hooks', 'custom_hooks', 'param_scheduler'):
+        parts = cfg.get(where) or []
+        if where == 'param_scheduler' and isinstance(parts, dict):
+            parts = [parts]
+        for name, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
+            for option in ('save_best', 'monitor') if isinstance(part, dict) else ():
+                keys = part.get(option) or []
+                for key in [keys] if isinstance(keys, str) else keys:
+                    yield f'{where}.{name}.{option}', key
 
 
 def _reports_by_task(evaluator) -> bool:

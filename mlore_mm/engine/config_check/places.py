@@ -1,7 +1,9 @@
 """What stands where at the top level of a config, and which registry it is built by."""
 
 import logging
+from types import NoneType
 
+import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Priority, Runner, TestLoop, ValLoop
 from torch.distributed import init_process_group
@@ -18,13 +20,26 @@ PARAMWISE = (
     *('dcn_offset_lr_mult', 'bypass_duplicate', 'layer_decay'),
 )
 # mmengine takes these out of a dataloader's config itself.
+_LOADER = Accepted(
+    {
+        **accepted_keys(DataLoader).names,
+        **dict.fromkeys(('drop_last', 'pin_memory', 'persistent_workers'), (bool, NoneType)),
+        **dict.fromkeys(('timeout', 'prefetch_factor'), (float, NoneType)),
+    },
+    True,
+)
 _LOADER_EXTRA = ('dataset', 'sampler', 'batch_sampler', 'worker_init_fn', 'collate_fn', 'num_batch_per_epoch')
 
 
 def dataloader(checker: Checker, name: str, config) -> None:
     if not checker.is_dict(config, name, 'dict(batch_size=..., dataset=...)'):
         return
-    checker.keys(config, name, accepted_keys(DataLoader), 'a dataloader', _LOADER_EXTRA)
+    checker.keys(config, name, _LOADER, 'a dataloader', _LOADER_EXTRA)
+    collate = config.get('collate_fn')
+    if isinstance(collate, dict) and 'type' in collate:
+        checker.component(collate, f'{name}.collate_fn', ours.FUNCTIONS)
+    if config.get('shuffle') is not None and (config.get('sampler') or config.get('batch_sampler')):
+        checker.problems.append(f'{name}.shuffle does nothing beside a sampler. Set {name}.sampler.shuffle.')
     for key, registry in (('dataset', ours.DATASETS), ('sampler', ours.DATA_SAMPLERS)):
         if key in config:
             checker.component(config[key], f'{name}.{key}', registry)
@@ -39,6 +54,11 @@ def loop(checker: Checker, name: str, config) -> None:
     by_epoch = EpochBasedTrainLoop if config.get('by_epoch') else IterBasedTrainLoop
     default = dict(train_cfg=by_epoch, val_cfg=ValLoop, test_cfg=TestLoop)[name]
     checker.component(config, name, ours.LOOPS, default, ('by_epoch',))
+    steps = config.get('dynamic_intervals') or []
+    if not isinstance(steps, (list, tuple)) or any(not isinstance(x, (list, tuple)) or len(x) != 2 for x in steps):
+        checker.problems.append(
+            f'{name}.dynamic_intervals is {steps!r}, expected pairs [(iteration, val_interval), ...].'
+        )
 
 
 def optim_wrapper(checker: Checker, name: str, config) -> None:
@@ -51,6 +71,9 @@ def optim_wrapper(checker: Checker, name: str, config) -> None:
     if cls is None:
         meant = closest(kind, ['DefaultOptimWrapperConstructor', *ours.OPTIM_WRAPPER_CONSTRUCTORS.module_dict])
         checker.problems.append(f'{name}.constructor is {kind!r}, which is not known. Did you mean {meant!r}?')
+    optimizer = config['optimizer']
+    if not checker.problems and isinstance(optimizer, dict):
+        checker.try_out(optimizer, f'{name}.optimizer', ours.OPTIMIZERS, params=_parameters())
     clip = config.get('clip_grad')
     by_value = isinstance(clip, dict) and clip.get('type') == 'value'
     if isinstance(clip, dict):
@@ -61,6 +84,10 @@ def optim_wrapper(checker: Checker, name: str, config) -> None:
         checker.keys(paramwise, f'{name}.paramwise_cfg', Accepted(dict.fromkeys(PARAMWISE), True), 'paramwise_cfg')
         for key, value in (paramwise.get('custom_keys') or {}).items():
             checker.plain(value, f'{name}.paramwise_cfg.custom_keys.{key}', ('lr_mult', 'decay_mult'))
+
+
+def _parameters() -> list:
+    return [torch.nn.Parameter(torch.zeros(1))]
 
 
 def _ours():
@@ -106,6 +133,16 @@ def schedulers(checker: Checker, name: str, config) -> None:
     for index, item in enumerate(config if isinstance(config, (list, tuple)) else [config]):
         where = f'{name}.{index}' if isinstance(config, (list, tuple)) else name
         checker.component(item, where, ours.PARAM_SCHEDULERS, extra=('convert_to_iter_based',))
+        if not checker.problems and isinstance(item, dict) and not item.get('convert_to_iter_based'):
+            checker.try_out(item, where, ours.PARAM_SCHEDULERS, optimizer=torch.optim.AdamW(_parameters(), lr=1e-3))
+
+
+def compiling(checker: Checker, name: str, config) -> None:
+    """True, or options of ``torch.compile``."""
+    if isinstance(config, dict):
+        checker.keys(config, name, accepted_keys(torch.compile), 'torch.compile', ('target',))
+    elif not isinstance(config, bool):
+        checker.problems.append(f"{name} is {config!r}, expected True or dict(mode='max-autotune').")
 
 
 def tasks(checker: Checker, name: str, config) -> None:
@@ -143,13 +180,14 @@ PLACES = dict(
     model_wrapper_cfg=_by(ours.MODEL_WRAPPERS),
     strategy=_by(ours.STRATEGIES),
     tta_model=_by(ours.MODELS),
+    compile=compiling,
     tta_pipeline=lambda checker, name, config: checker.anything(config, name, ours.TRANSFORMS),
 )
 # Dicts with fixed keys, which may hold dicts with fixed keys.
 FIXED = dict(
     env_cfg=dict(
-        cudnn_benchmark=None,
-        mp_cfg=dict(mp_start_method=frozenset(('fork', 'spawn', 'forkserver')), opencv_num_threads=None),
+        cudnn_benchmark=(bool,),
+        mp_cfg=dict(mp_start_method=frozenset(('fork', 'spawn', 'forkserver')), opencv_num_threads=(int,)),
         dist_cfg=dict(
             dict.fromkeys(accepted_keys(init_process_group).names),
             backend={'nccl', 'gloo', 'mpi', 'smddp', 'hccl', 'cncl', 'mccl'},
@@ -158,7 +196,7 @@ FIXED = dict(
         ),
         resource_limit=None,
     ),
-    log_level=frozenset(logging._nameToLevel),
+    log_level=frozenset((*logging._nameToLevel, *logging._nameToLevel.values())),
     launcher=frozenset(('none', 'pytorch', 'slurm', 'mpi')),
     sync_bn=frozenset(('torch', 'mmcv')),
     resume_settings=frozenset(('checkpoint', 'config')),

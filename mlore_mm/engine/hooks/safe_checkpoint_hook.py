@@ -53,6 +53,8 @@ class SafeCheckpointHook(CheckpointHook):
         self.save_trainable_only = save_trainable_only
         if self.interval == 0:
             raise ValueError('interval is 0, expected 1 or more, or -1 for no checkpoints but the last and the best.')
+        if self.max_keep_ckpts == 0:
+            raise ValueError('max_keep_ckpts is 0, expected 1 or more, or -1 to keep all.')
         if published_suffix not in ('.pth', '.safetensors'):
             raise ValueError(f"published_suffix is '.pth' or '.safetensors', but got {published_suffix!r}.")
         if published_suffix == '.safetensors' and 'state_dict' not in (self.published_keys or ['state_dict']):

@@ -69,6 +69,11 @@ class BoundaryMetric(BaseMetric):
                 f"BoundaryMetric of task '{task}': ground_truth must be 'label_file' or 'target', but got "
                 f"'{ground_truth}'."
             )
+        if not 0 < max_dist < 1:
+            raise ValueError(
+                f"BoundaryMetric of task '{task}': max_dist is a part of the image's diagonal, such as 0.0075, but got "
+                f'{max_dist}.'
+            )
         self.task = task
         self.predicted = ('groups', f'{output}/{task}') if output else ('pred', task)
         self.ground_truth = ground_truth
@@ -149,8 +154,11 @@ def resolve_thresholds(thresholds: str | int | Sequence[float]) -> tuple[float, 
             raise ValueError(f"Boundary thresholds: 'full', 'fast', an int or a list expected, got '{thresholds}'.")
         return THRESHOLDS[thresholds]
     if isinstance(thresholds, int):
-        return tuple(step / (thresholds + 1) for step in range(1, thresholds + 1))
-    return tuple(float(threshold) for threshold in thresholds)
+        thresholds = [step / (thresholds + 1) for step in range(1, thresholds + 1)]
+    values = tuple(float(threshold) for threshold in thresholds)
+    if not values or list(values) != sorted(set(values)) or not 0 <= values[0] <= values[-1] <= 1:
+        raise ValueError(f'Boundary thresholds: one or more numbers in 0..1, ascending, expected, got {thresholds}.')
+    return values
 
 
 def _map(sample: dict, kind: str, task: str, name: str) -> np.ndarray:

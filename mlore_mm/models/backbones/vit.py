@@ -232,7 +232,10 @@ def architecture(arch: str | dict) -> tuple[int, int, int]:
         return ARCHITECTURES[arch]
     if set(arch) != set(ARCH_KEYS):
         raise ValueError(f'arch is a name or a dict of {", ".join(ARCH_KEYS)}, but got {dict(arch)}.')
-    return tuple(arch[key] for key in ARCH_KEYS)
+    embed_dims, num_layers, num_heads = (arch[key] for key in ARCH_KEYS)
+    if min(embed_dims, num_layers, num_heads) < 1 or embed_dims % num_heads:
+        raise ValueError(f'arch: the heads share out embed_dims, which num_heads has to divide, but got {dict(arch)}.')
+    return embed_dims, num_layers, num_heads
 
 
 def _adapt_checkpoint(module: PlainViT, state: dict, prefix: str, *unused) -> None:

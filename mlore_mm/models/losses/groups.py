@@ -54,10 +54,14 @@ class AuxiliaryGroup:
         options = dict(config) if isinstance(config, Mapping) else dict(weight=config)
         unknown = sorted(set(options) - set(cls.__dataclass_fields__))
         if unknown:
+            meant = closest(str(unknown[0]), cls.__dataclass_fields__)
             raise ValueError(
                 f"The auxiliary group '{name}' of the criterion has the options {unknown}; known are "
-                f'{list(cls.__dataclass_fields__)}.'
+                f'{list(cls.__dataclass_fields__)}.' + (f' Did you mean {meant!r}?' if meant else '')
             )
+        weight = options.get('weight', 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight >= 0:
+            raise ValueError(f"The auxiliary group '{name}': weight is a number of 0 or more, but got {weight!r}.")
         if isinstance(options.get('tasks'), list):
             options['tasks'] = tuple(options['tasks'])
         group = cls(**options)
