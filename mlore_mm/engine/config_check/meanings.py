@@ -47,7 +47,7 @@ def idle_settings(cfg) -> list[str]:
         return []
     if cfg.get('val_dataloader') and loop.get('val_interval', 1) > last and loop.get('val_begin', 1) <= last:
         told.append(
-            f'train_cfg.val_interval is {loop["val_interval"]}, more than {unit}={last}: there is no validation, and no '
+            f'train_cfg.val_interval is {loop["val_interval"]}, more than {unit}={last}: no validation and no '
             'best checkpoint.'
         )
     schedules = cfg.get('param_scheduler') or []
