@@ -117,15 +117,30 @@ class MultiTaskDataset(BaseDataset):
                     f"task, as in tasks = dict(semseg=dict(classes=('wall', ...)))."
                 )
 
+    @classmethod
+    def complete_config(cls, config: Mapping) -> dict:
+        """Settings of this data set with the defaults of the class in ``labels``, as the check of configs sees them."""
+        labels = config.get('labels')
+        if not isinstance(labels, Mapping):
+            return dict(config)
+        filled = {name: cls._laid_over(name, entry) for name, entry in labels.items()}
+        return {**config, 'labels': filled}
+
+    @classmethod
+    def _laid_over(cls, name: str, entry):
+        """An entry of ``labels`` without ``type`` changes options of the class's own."""
+        default = cls.LABELS.get(name)
+        if isinstance(entry, Mapping) and 'type' not in entry and isinstance(default, Mapping):
+            return {**default, **entry}
+        return entry
+
     def _label_configs(self, labels: Mapping) -> dict[str, list[dict]]:
         """Configs of the readers of every task in use, defaults of the class and ``labels`` put together."""
         configs = {}
         for name in self.tasks:
-            default, entry = self.LABELS.get(name), labels.get(name, self.LABELS.get(name))
+            entry = self._laid_over(name, labels.get(name, self.LABELS.get(name)))
             if isinstance(entry, Mapping) and 'type' not in entry:
-                if not isinstance(default, Mapping):
-                    raise ValueError(f"The label reader of task '{name}' has no `type`: {dict(entry)}.")
-                entry = {**default, **entry}
+                raise ValueError(f"The label reader of task '{name}' has no `type`: {dict(entry)}.")
             configs[name] = [] if entry is None else [entry] if isinstance(entry, Mapping) else list(entry)
         return configs
 

@@ -43,6 +43,14 @@ class SurfaceNormals(Task):
     cure: ClassVar[str] = NUMBERS_CURE
     result_type: ClassVar[type[TaskResult]] = NormalsResult
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.out_channels, self.target_channels) != (3, 3):
+            raise ValueError(
+                f"Task '{self.name}' predicts vectors x, y, z, but got out_channels={self.out_channels} and "
+                f'target_channels={self.target_channels}. Both are 3, and need not be written.'
+            )
+
     def hflip_values(self, values, channel_axis: int = -1):
         """The x component changes sign; ignored pixels stay as they are."""
         values = values.copy() if isinstance(values, np.ndarray) else values.clone()

@@ -115,7 +115,7 @@ VALUES = {
     'randomness.seed': ('zero', "is the text 'zero', expected a number"),
     'crop_size': (128, 'pipeline.3.crop_size is 128, expected 2 numbers'),
     'scale_range': ((2.0, 0.5), 'ratio_range needs 0 < low <= high'),
-    'train_dataloader.dataset.pipeline.4.prob': (1.5, 'pipeline.4: prob has to be in 0..1'),
+    'train_dataloader.dataset.pipeline.4.prob': (1.5, 'pipeline.4.prob is 1.5, expected 1 at most'),
     'test_dataloader.dataset.indices': ('ten', "is the text 'ten', expected int or a list of int"),
     'model.test_cfg.mode': ('slid', "Did you mean 'slide'"),
     'model.test_cfg.resize': ('prediction', "Did you mean 'predictions'"),
@@ -171,6 +171,11 @@ TRIED = {
     'optim_wrapper.optimizer.betas': ((0.9, 1.9), 'optim_wrapper.optimizer: Invalid beta parameter'),
     'optim_wrapper.optimizer.eps': (-1, 'optim_wrapper.optimizer: Invalid epsilon'),
     'param_scheduler.0.begin': (900, 'param_scheduler.0: .*end should be larger than begin'),
+    'tasks.normals.out_channels': (1, "Task 'normals' predicts vectors x, y, z"),
+    'train_dataloader.dataset.labels.depth.ignor': (
+        (0,),
+        "labels.depth.ignor: .* takes no 'ignor'. Did you mean 'ignore'",
+    ),
     'tasks.edge.metric.max_dist': (-1, 'max_dist is a part of the image'),
     'tasks.edge.metric.thresholds': (0, 'thresholds: one or more numbers in 0..1'),
 }

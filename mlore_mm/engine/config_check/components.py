@@ -86,7 +86,8 @@ class Checker:
             return
         before = len(self.problems)
         self.keys(config, place, self.accepted(cls, config, registry), cls, ('type', '_scope_', *extra))
-        self.inside(config, place, registry, getattr(cls, 'config_keys', {}))
+        completed = getattr(cls, 'complete_config', dict)(config)
+        self.inside(completed, place, registry, getattr(cls, 'config_keys', {}))
         if len(self.problems) == before and (said := what_it_says(cls, config, extra)):
             self.problems.append(f'{place}: {said}')
 
