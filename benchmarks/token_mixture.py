@@ -1,10 +1,12 @@
 """Measure a mixture of experts for tokens against the dense MLP of as many multiplications, and the naive loop.
 
 python benchmarks/token_mixture.py
+python benchmarks/token_mixture.py --folded m3vit/m3vit_vits_pascal
 
 16 experts of the encoder's width, 4 per token, 5 tasks of 1,025 tokens. Forms take turns, medians are given, and a
 ratio is the mixture's value over the dense MLP's: less is better. Memory is the peak of forward and backward, in a
-process of its own each.
+process of its own each. ``--folded`` measures an encoder instead: all tasks in one call, which computes what lies
+before the first router once, against a pass per task.
 """
 
 import argparse
@@ -12,14 +14,24 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import stopwatch
 import torch
+from mmengine.logging import MMLogger
 from peak_memory import peak_bytes
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from mlore_mm.apis import load_config
+from mlore_mm.apis.analysis.flops import build_for_counting
+from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.models.layers import TokenMixture
+from mlore_mm.registry import MODELS
 from mlore_mm.routing import TopKGate
+from mlore_mm.tasks import bind_tasks
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 class Mixture(nn.Module):
@@ -64,11 +76,45 @@ def memory(form: str, args: argparse.Namespace) -> int:
     return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
+@torch.no_grad()
+def folded(config: str, rounds: int) -> None:
+    """The encoder of a config, of one image and all its tasks: their passes against the folded call."""
+    MMLogger.get_current_instance().setLevel('ERROR')  # mmengine lists every initialised parameter
+    cfg = bind_tasks(load_config(str(CONFIGS / f'{config}.py')))
+    counted = build_for_counting(cfg)
+    tasks, size = list(counted.tasks), image_size(counted.cfg)
+    torch.manual_seed(0)
+    encoder = MODELS.build(dict(cfg.model.backbone, init_cfg=None, tasks=counted.tasks)).eval()
+    encoder.init_weights()
+
+    def forms(encoder: nn.Module, x: Tensor) -> dict:
+        ids = range(len(tasks))
+        return dict(
+            passes=lambda: torch.stack([encoder(x, i)[0] for i in ids]),
+            folded=lambda: encoder.forward_folded(x, ids)[0],
+        )
+
+    images = torch.randn(1, 3, *size)
+    functions = forms(encoder, images)
+    deviation = float((functions['passes']() - functions['folded']()).abs().max())
+    times = {k: v.median for k, v in stopwatch.interleaved(functions, 'cpu', rounds).items()}
+    macs = {}
+    for name, function in forms(counted.backbone.eval(), images.to('meta')).items():
+        with FlopCounterMode(display=False) as counter:
+            function()
+        macs[name] = counter.get_total_flops() / 2e9
+    print(f'{config}, {len(tasks)} tasks, {size[0]}x{size[1]}: ', end='')
+    for name in times:
+        print(f'{name} {times[name]:.2f} s and {macs[name]:.1f} GMAC, ', end='')
+    print(f'folded {times["passes"] / times["folded"]:.2f} x as fast, largest deviation {deviation:.1e}')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--dims', type=int, default=384, help='width of the encoder')
     parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--folded', metavar='CONFIG', help='below configs/; on the CPU')
     parser.add_argument('--memory-of', help='print the peak of one form in bytes; used by the benchmark itself')
     args = parser.parse_args()
     x = torch.randn(5, 1025, args.dims, device=args.device)
@@ -78,6 +124,9 @@ def main() -> None:
     if args.device == 'cpu':
         torch.set_num_threads(1)
         stopwatch.CLOCK = time.process_time  # steady on a busy machine
+    if args.folded:
+        folded(args.folded, args.rounds)
+        return
     modules = {form: build(form, args.dims).to(args.device) for form in ('dense', 'mixture', 'naive')}
     for name, backward in (('forward', False), ('forward and backward', True)):
         functions = {form: step(module, x, backward) for form, module in modules.items()}

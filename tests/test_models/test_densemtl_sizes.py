@@ -1,9 +1,13 @@
-"""Numbers of parameters of DenseMTL's configurations, counted on the meta device against its published code."""
+"""Parameters and multiplications of DenseMTL's configurations on the meta device, against its published code."""
+
+from importlib import import_module
 
 import pytest
 import torch
 from mmengine.config import Config
+from torch.utils.flop_counter import FlopCounterMode
 
+from mlore_mm.apis.analysis.flops import count_macs
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
 from tests.shared import REPO
@@ -57,3 +61,19 @@ def test_published_parts():
     assert count(exchange.pairs['semseg']['depth']) == 369_920
     assert count(exchange.join['semseg']) == 49_408
     assert count(build('pad-net-plus_r101_nyud_sdne').decode_head.exchanges) == 3_538_944
+
+
+def test_published_multiplications(monkeypatch):
+    """The published form convolves maps that were doubled and projects what was spread; ours does both before."""
+    monkeypatch.syspath_prepend(str(REPO / 'benchmarks'))
+    literal = import_module('literal_densemtl')
+    model = build('densemtl_r101_nyud_sd').eval()
+    head, macs = model.decode_head, count_macs(model, (448, 576))
+    levels = [
+        torch.zeros(1, c, 448 // s, 576 // s, device='meta')
+        for c, s in zip(head.in_channels, literal.STRIDES, strict=True)
+    ]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        literal.literal(head, levels)
+    assert macs['total'] / 1e9 == pytest.approx(205.9, abs=0.05)
+    assert (macs['encoder'] + counter.get_total_flops() / 2) / 1e9 == pytest.approx(234.2, abs=0.05)

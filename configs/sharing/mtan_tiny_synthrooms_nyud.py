@@ -1,0 +1,2 @@
+_base_ = './deeplab_tiny_synthrooms_nyud.py'
+model = dict(backbone=dict(_delete_=True, type='MTAN', encoder='$encoder'))
