@@ -1,7 +1,7 @@
-# A short training of a decoder: Adam with a warm-up of 30 iterations, then polynomial decay to zero.
+# A short training of a decoder: Adam with a warm-up over a tenth of it, then polynomial decay to zero.
 _base_ = './adam_40k.py'
 max_iters = 300
-warmup = 30
+warmup = '$ceil(max_iters / 10)'
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end='$warmup', by_epoch=False),
