@@ -26,6 +26,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_name('mutants.json')
 HEAVY = ('torch', 'numpy', 'cv2', 'mmengine', 'mmengine.runner', 'mmcv', 'mmcv.transforms', 'pytest')
+HEAVY += ('numba', 'scipy.io', 'scipy.ndimage', 'matplotlib.pyplot', 'safetensors.torch')
 NOTICED, UNNOTICED, BROKEN = 'noticed', 'UNNOTICED', 'BROKEN'
 
 
@@ -135,6 +136,7 @@ def main() -> int:
     parser.add_argument('words', nargs='*', help='only mutants whose file or number contains one of them')
     parser.add_argument('--list', type=Path, default=LIST, help='file with the replacements')
     parser.add_argument('--timeout', type=float, default=300, help='seconds for the tests of one mutant')
+    parser.add_argument('--trust', action='store_true', help='do not see first that the tests pass by themselves')
     args = parser.parse_args()
     chosen = lambda x: not args.words or any(word in x.file or word == x.number for word in args.words)  # noqa: E731
     mutants = [x for x in read_list(args.list) if chosen(x)]
@@ -145,6 +147,8 @@ def main() -> int:
     counts, green = dict.fromkeys((NOTICED, UNNOTICED, BROKEN), 0), {}
     with copied_repository() as folder:
         for mutant in mutants:
+            if args.trust:
+                green[mutant.tests] = True
             if mutant.tests not in green:
                 green[mutant.tests] = run_tests(folder, mutant.tests, args.timeout) == 0
                 if not green[mutant.tests]:

@@ -15,7 +15,6 @@ SHARED = {
     # command lines
     '__main__': 'test_main.py',
     'apis/analysis/benchmark': 'test_tools/test_get_flops.py',
-    'apis/analysis/browse': 'test_tools/test_data_tools.py',
     'apis/comparison/': 'test_apis/test_comparison.py',
     'apis/analysis/eval_boundary': 'test_tools/test_eval_boundary.py',
     'apis/analysis/flops': 'test_tools/test_get_flops.py',
@@ -45,6 +44,7 @@ SHARED = {
     'evaluation/counting_pool': 'test_evaluation/test_boundary_metric.py',
     'evaluation/functional/': 'test_evaluation/test_metrics.py',
     'evaluation/functional/boundary/': 'test_evaluation/test_boundary_stages.py',
+    'evaluation/metrics/base': 'test_evaluation/test_not_finite.py',
     'evaluation/metrics/': 'test_evaluation/test_metrics.py',
     'evaluation/report': 'test_evaluation/test_multi_task_evaluator.py',
     'models/backbones/dilated_resnet': 'test_models/test_golden_sharing.py',
@@ -86,6 +86,7 @@ SHARED = {
     'models/layers/stage_exchange': 'test_models/test_golden_sharing.py',
     'models/layers/wide_mixture': 'test_models/test_mlore_against_literal.py',
     'models/losses/berhu': 'test_models/test_losses/test_cosine_normals.py',
+    'models/losses/groups': 'test_models/test_losses/test_criterion.py',
     'models/losses/': 'test_models/test_losses/test_task_losses.py',
     'models/distributed': 'test_models/test_train_steps.py',
     'engine/config_check/': 'test_engine/test_config_check.py',

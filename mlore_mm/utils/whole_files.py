@@ -4,7 +4,8 @@ import errno
 import io
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,37 @@ def write_array(path: str | Path, values: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, values)
     write_whole(path, buffer.getvalue(), lasting=False)
+
+
+def write_figure(path: str | Path, figure, dpi: int) -> None:
+    """A figure of matplotlib by the suffix of its name, whole, see :func:`write_whole`."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format=Path(path).suffix[1:].lower() or 'png')
+    write_whole(path, buffer.getvalue(), lasting=False)
+
+
+@contextmanager
+def written_by_others(path: str | Path, several: bool = False) -> Iterator[Path]:
+    """Around a writer of another package: it gets a file beside ``path``, which takes the name when it is whole.
+
+    Args:
+        path: The file; its folder is made.
+        several: The writer may put more files beside this one and name them in it, so it gets ``path`` itself. What it
+            leaves of that is removed where it fails.
+
+    Raises:
+        ValueError: The disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    partial = path if several else path.with_name(f'.partial_{path.name}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # PyTorch's writer of archives has RuntimeErrors for disks
+        _discard(partial)
+        reason = getattr(error, 'strerror', None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f'Cannot write {path}: {reason}{_free(path)}. Make room, or give another folder.') from error
 
 
 def check_writable(folder: str | Path) -> None:

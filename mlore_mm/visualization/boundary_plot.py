@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mlore_mm.utils.whole_files import write_figure
+
 ISO_F = np.arange(1, 10) / 10
 
 
@@ -30,4 +32,4 @@ def plot_precision_recall(
     axes.plot(recall, precision, color='tab:blue', label=label)
     axes.plot(*best, 'o', color='tab:blue', label='threshold of odsF')
     axes.legend(loc='lower left')
-    figure.savefig(path, dpi=150)
+    write_figure(path, figure, dpi=150)

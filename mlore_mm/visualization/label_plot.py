@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 
+from mlore_mm.utils.whole_files import write_figure
+
 _NAMES = 24  # bars with a name below
 
 
@@ -37,5 +39,5 @@ def draw_labels(surveys: Mapping[str, Mapping], path: str) -> None:
             axis.set_ylabel('% of the labelled pixels')
             step = max(1, -(-len(names) // _NAMES))
             axis.set_xticks(np.arange(0, len(names), step), list(names)[::step], rotation=90, fontsize=7)
-    figure.savefig(path, dpi=110, format='png')
+    write_figure(path, figure, dpi=110)
     plt.close(figure)

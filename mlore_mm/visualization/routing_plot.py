@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mlore_mm.routing.statistics import LayerRouting
+from mlore_mm.utils.whole_files import write_figure
 
 _LABELLED_CELLS = 160  # above that, numbers in the cells would not be legible
 
@@ -190,8 +191,7 @@ def heat_map(
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure, making its folder."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    write_figure(path, figure, dpi=110)
     return path
 
 

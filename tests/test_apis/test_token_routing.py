@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mlore_mm.apis.analysis import token_routing
 from mlore_mm.apis.analysis.token_routing import expert_maps, write_photos
 from mlore_mm.visualization.routing_plot import expert_colors
 from tests.systems import SYSTEMS
@@ -58,3 +59,15 @@ def test_experts_have_colours_of_their_own():
     colors = expert_colors(16)
     apart = np.abs(colors[:, None] - colors[None]).sum(axis=2) + np.eye(16)
     assert apart.min() > 0.1
+
+
+def test_photos_are_shown_in_their_own_colours(model, tmp_path, monkeypatch):
+    """The pipeline hands on blue, green, red."""
+    shown = []
+    monkeypatch.setattr(token_routing, 'plot_token_experts', lambda task, photo, maps: shown.append(photo))
+    monkeypatch.setattr(token_routing, 'save_figure', lambda figure, path: path)
+    photo = torch.arange(3, dtype=torch.uint8)[:, None, None].expand(3, 64, 96)
+    assert model.data_preprocessor.bgr_to_rgb
+    write_photos(model, [dict(inputs=photo)], tmp_path, 1, ['depth'])
+    assert shown[0].shape == (64, 96, 3)
+    assert shown[0][0, 0].tolist() == [2, 1, 0]

@@ -19,7 +19,7 @@ from mlore_mm.engine.log_file import PatientFileHandler
 from mlore_mm.registry import RUNNERS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
-from mlore_mm.utils.whole_files import check_writable, write_array, write_picture
+from mlore_mm.utils.whole_files import check_writable, write_array, write_picture, written_by_others
 from tests.test_engine.test_runner import load
 
 FULL = OSError(errno.ENOSPC, 'No space left on device', '/disk/scalars.json')
@@ -134,3 +134,24 @@ def test_a_disk_that_really_fills_up(tmp_path, small_disk):
     assert Path(tmp_path / 'far/work/iter_4.pth').exists()
     with pytest.raises(ValueError, match='Cannot write .*No space left'):
         RUNNERS.build(load(tmp_path, work_dir=str(small_disk / 'other')))
+
+
+def test_writers_of_others_leave_nothing_behind(tmp_path):
+    path = tmp_path / 'new' / 'a.pt2'
+
+    def write(text, error=None, several=False):
+        with written_by_others(path, several) as file:
+            assert (file == path) == several
+            file.write_text(text)
+            if error:
+                raise error
+
+    write('old')
+    with pytest.raises(ValueError, match='Cannot write .*a.pt2: No space left on device; .* are free there'):
+        write('half', FULL)
+    with pytest.raises(ValueError, match='Cannot write .*a.pt2: PytorchStreamWriter failed;'):
+        write('half', RuntimeError('PytorchStreamWriter failed'))
+    assert [(x.name, x.read_text()) for x in path.parent.iterdir()] == [('a.pt2', 'old')]
+    with pytest.raises(ValueError, match='Cannot write'):
+        write('half', FULL, several=True)
+    assert not path.exists()

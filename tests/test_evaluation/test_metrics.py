@@ -94,14 +94,14 @@ PARTS = TaskSet(dict(semseg=dict(type='SemSeg', out_channels=4)))
 
 
 def test_iou_by_hand():
-    """Class 0: 1 of 2; class 1: 1 of 3; class 2 only predicted: 0; class 3 nowhere; the ignored pixel nowhere."""
-    samples = [sample_of('semseg', [0, 1, 1, 2, 3], [0, 0, 1, 1, 255])]
+    """Class 0: 2 of 3; class 1: 1 of 3; class 2 only predicted: 0; class 3 nowhere; the ignored pixel nowhere."""
+    samples = [sample_of('semseg', [0, 1, 1, 2, 3, 0], [0, 0, 1, 1, 255, 0])]
     values = evaluate(PARTS, samples, 'semseg')
-    assert values['mIoU'] == pytest.approx(100 * (1 / 2 + 1 / 3 + 0 + 0) / 4)
-    assert values['aAcc'] == pytest.approx(50)
-    assert values['mAcc'] == pytest.approx(50)
+    assert values['mIoU'] == pytest.approx(100 * (2 / 3 + 1 / 3 + 0 + 0) / 4)
+    assert values['aAcc'] == pytest.approx(100 * 3 / 5)
+    assert values['mAcc'] == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
     skipped = evaluate(PARTS, samples, 'semseg', absent='skip')
-    assert skipped['mIoU'] == pytest.approx(100 * (1 / 2 + 1 / 3 + 0) / 3)
+    assert skipped['mIoU'] == pytest.approx(100 * (2 / 3 + 1 / 3 + 0) / 3)
 
 
 def test_depth_by_hand():

@@ -154,3 +154,10 @@ def test_layers_that_are_not_called_are_named():
 def test_an_encoder_that_is_not_frozen_as_a_whole_is_refused(wrong):
     with pytest.raises(ValueError, match='set model.frozen_backbone=True, and leave frozen_stages out'):
         build(**wrong)
+
+
+def test_convolutions_by_groups_are_left_alone():
+    """The two small matrices would mix what the groups keep apart."""
+    encoder = nn.ModuleDict(dict(apart=nn.Conv2d(8, 8, 3, groups=4), mixed=nn.Conv2d(8, 8, 3), linear=nn.Linear(8, 8)))
+    with pytest.raises(ValueError, match=r"ends in 'apart'. There are mixed \(1\), linear \(1\)"):
+        LoRA(targets=['mixed', 'apart']).attach(encoder)

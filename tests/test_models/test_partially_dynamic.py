@@ -121,3 +121,16 @@ def test_rules_that_cannot_be(rule, message):
     with pytest.raises(ValueError, match=message):
         apply_rules(model, [rule])
     assert torch.is_tensor(model.decode_head.conv.weight)
+
+
+def test_a_layer_whose_owner_reads_its_weights_is_left_alone():
+    class Owner(nn.Module):
+        reads_weights_of = ('read',)
+
+        def __init__(self):
+            super().__init__()
+            self.read, self.called = nn.Conv2d(2, 3, 3), nn.Conv2d(2, 3, 3)
+
+    model = nn.ModuleDict(dict(owner=Owner()))
+    assert apply_rules(model, [dict(modules='*')]) == ['owner.called']
+    assert type(model['owner'].read) is nn.Conv2d

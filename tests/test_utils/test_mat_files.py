@@ -57,3 +57,12 @@ def test_a_variable_larger_than_the_limit_is_refused(tmp_path):
     path = str(write_mat(tmp_path / 'x.mat', LabelMap=np.zeros((20, 20), np.uint8)))
     with pytest.raises(ValueError, match=r'claims the shape \(20, 20\), more than the 99'):
         load_mat(path, 'LabelMap', limit=99)
+
+
+def test_a_small_element_holds_four_bytes_at_most(tmp_path):
+    path = write_mat(tmp_path / 'x.mat', ids=np.zeros((1, 3), np.uint8))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(bytes((2, 0, 3, 0))) + 2] = 5  # type 2, three bytes, and these themselves, in eight bytes
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match='x.mat cannot be read .* a small element claims 5 bytes'):
+        load_mat(str(path), 'ids')

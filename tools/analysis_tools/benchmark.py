@@ -21,6 +21,7 @@ from mlore_mm.apis.training.config import user_errors
 from mlore_mm.models.backbones import PlainViT
 from mlore_mm.models.compiling import compile_network
 from mlore_mm.utils.half_precision import DTYPES
+from mlore_mm.utils.whole_files import write_whole
 
 import torch
 
@@ -82,8 +83,8 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     print(f'Average fps of {args.repeat_times} evaluations: {result["average_fps"]}')
     out = Path(cfg.work_dir) / f'fps_{time.strftime("%Y%m%d_%H%M%S")}.json'
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=4))
+    with user_errors():
+        write_whole(out, json.dumps(result, indent=4), lasting=False)
     print(f'The result is in {out}')
 
 

@@ -56,8 +56,8 @@ def main(argv: list[str] | None = None) -> None:
             on_progress=ProgressLine('boundaries'),
         )
         result.save(out)
-    plot = out.with_suffix('.png')
-    _plot(plot, result)
+        plot = out.with_suffix('.png')
+        _plot(plot, result)
     scores = result.scores
     print(f'\n{len(result.names)} images, max_dist {result.max_dist}, 101 thresholds, exact matching')
     print(f'odsF {100 * scores.ods_f:.2f} at threshold {scores.ods_threshold:g}', end=' ')

@@ -20,6 +20,7 @@ from mlore_mm.apis.analysis.flops import FORMS, build_for_counting, count_macs, 
 from mlore_mm.apis.analysis.model_parts import run_in_parts
 from mlore_mm.apis.inference.photo_pipeline import image_size
 from mlore_mm.apis.training.config import user_errors
+from mlore_mm.utils.whole_files import write_whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -75,7 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     print(f'{args.config} at {shape[0]}x{shape[1]}, batch 1, {tasks}\n')
     print(table(counts))
     if args.out:
-        Path(args.out).write_text(json.dumps(dict(shape=shape, tasks=tasks, macs=counts), indent=2))
+        with user_errors():
+            write_whole(args.out, json.dumps(dict(shape=shape, tasks=tasks, macs=counts), indent=2), lasting=False)
         print(f'\nThe counts are in {args.out}')
 
 

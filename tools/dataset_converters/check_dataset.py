@@ -23,6 +23,7 @@ from mlore_mm.datasets.sample_list import require_folder
 from mlore_mm.datasets.survey import TaskSurvey, merge_surveys, table
 from mlore_mm.tasks import Finding
 from mlore_mm.utils.progress import track
+from mlore_mm.utils.whole_files import write_whole
 from mlore_mm.visualization.label_plot import draw_labels
 
 
@@ -52,8 +53,8 @@ def main() -> int:
     for text in summarize_problems(problems):
         print(f'problem: {text}')
     if args.report:
-        with open(args.report, 'w', encoding='utf-8') as file:
-            file.writelines(f'{problem}\n' for problem in [*problems, *findings])
+        with user_errors():
+            write_whole(args.report, ''.join(f'{problem}\n' for problem in [*problems, *findings]), lasting=False)
         print(f'The problems are listed in {args.report}.')
     counts = ', '.join(f'{split} {count}' for split, count in splits.items())
     errors = sum(finding.level == 'error' for finding in findings)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import TaskSet, bind_tasks
+from mlore_mm.utils.whole_files import write_picture
 from mlore_mm.visualization import draw_overlays
 
 
@@ -64,8 +65,7 @@ def browse_dataset(
         sample = data['data_samples']
         image = _unpad(data['inputs'].numpy()[::-1].transpose(1, 2, 0), sample)
         files.append(Path(out_dir) / f'{index:04d}_{Path(sample.img_path).stem}.png')
-        files[-1].parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw_overlays(image, task_set, sample.gt, opacity)).save(files[-1])
+        write_picture(files[-1], draw_overlays(image, task_set, sample.gt, opacity))
         on_progress(index + 1, count)
     return files
 

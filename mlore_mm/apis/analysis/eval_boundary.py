@@ -18,6 +18,7 @@ from mlore_mm.evaluation.functional.boundary import (
     read_labels,
     read_prediction,
 )
+from mlore_mm.utils.whole_files import write_whole
 
 COUNTS = ('cntR', 'sumR', 'cntP', 'sumP')
 NAMES_IN_MESSAGE = 5
@@ -69,9 +70,7 @@ class BoundaryResult:
                 for name, counts in zip(self.names, self.counts, strict=True)
             },
         )
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content) + '\n')
+        write_whole(path, json.dumps(content) + '\n', lasting=False)
 
 
 def eval_boundary(

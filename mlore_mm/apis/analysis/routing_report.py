@@ -19,6 +19,7 @@ from mlore_mm.registry import DATASETS, EVALUATOR
 from mlore_mm.routing import Routing, TopKGate, trace_routing
 from mlore_mm.routing.statistics import LayerRouting, RoutingStats
 from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.whole_files import write_whole
 from mlore_mm.visualization.routing_plot import plot_ablation, plot_layer, plot_overview, save_figure
 
 Progress = Callable[[int, int], None]
@@ -83,7 +84,7 @@ def write_report(
             figure = plot_ablation(name, changes, labels, ranks.get(name))
             files.append(save_figure(figure, out_dir / f'{_stem(name)}_ablation.png'))
     path = out_dir / 'routing.json'
-    path.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    write_whole(path, json.dumps(content, indent=1) + '\n', lasting=False)
     return [path, *files]
 
 

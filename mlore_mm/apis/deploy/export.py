@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline, training_size
 from mlore_mm.tasks import check_task_names
 from mlore_mm.tasks.task_set import check_task_name
+from mlore_mm.utils.whole_files import write_whole, written_by_others
 from mlore_mm.version import __version__
 
 SUFFIXES = dict(onnx='.onnx', torchscript='.torchscript', torch_export='.pt2')
@@ -89,18 +90,19 @@ def export_model(
     metadata = describe(model, names, _input_size(model, size), dynamic_size, decoded)
     wrapper = ExportModel(_exportable(model), names, decoded).eval()
     example = torch.rand(2, 3, *_example_size(metadata['input'])) * 255
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of tracing: sizes that become constants
         if kind == 'torchscript':
             traced = torch.jit.trace(wrapper, example, check_trace=False)
-            torch.jit.save(traced, str(path), _extra_files={f'{METADATA}.json': json.dumps(metadata)})
-            metadata_file(path).write_text(json.dumps(metadata, indent=1) + '\n', encoding='utf-8')
+            with written_by_others(path) as file:
+                torch.jit.save(traced, str(file), _extra_files={f'{METADATA}.json': json.dumps(metadata)})
+            write_whole(metadata_file(path), json.dumps(metadata, indent=1) + '\n', lasting=False)
             return metadata
         program = _export(wrapper, example, dynamic_size)
         if kind == 'torch_export':
-            torch.export.save(program, path, extra_files={f'{METADATA}.json': json.dumps(metadata)})
-            metadata_file(path).write_text(json.dumps(metadata, indent=1) + '\n', encoding='utf-8')
+            with written_by_others(path) as file:
+                torch.export.save(program, file, extra_files={f'{METADATA}.json': json.dumps(metadata)})
+            write_whole(metadata_file(path), json.dumps(metadata, indent=1) + '\n', lasting=False)
         else:
             _save_onnx(program, names, path, metadata)
     return metadata
@@ -236,4 +238,5 @@ def _save_onnx(program: torch.export.ExportedProgram, names: Sequence[str], path
     """One file; weights above 2 GB go into a second one beside it, as ONNX demands."""
     exported = torch.onnx.export(program, dynamo=True, opset_version=OPSET, output_names=list(names), verbose=False)
     exported.model.metadata_props[METADATA] = json.dumps(metadata)
-    exported.save(str(path))
+    with written_by_others(path, several=True):
+        exported.save(str(path))

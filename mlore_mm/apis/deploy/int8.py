@@ -19,6 +19,7 @@ from mlore_mm.apis.deploy.export_check import letterbox, load_exported
 from mlore_mm.apis.inference.photos import read_photo
 from mlore_mm.registry import DATASETS, EVALUATOR
 from mlore_mm.tasks import TaskSet
+from mlore_mm.utils.whole_files import written_by_others
 
 # What stays in fp32, by the module that a step comes from: gates decide which experts count, and the last layer of a
 # task has its range of values as a whole.
@@ -90,7 +91,8 @@ def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, i
     model = onnx.load(str(out))
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA: json.dumps(dict(metadata, precision='int8'))})
-    onnx.save(model, str(out))
+    with written_by_others(out) as file:
+        onnx.save(model, str(file))
     return dict(int8=len(nodes) - len(kept), fp32=len(kept))
 
 

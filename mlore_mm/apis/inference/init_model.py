@@ -15,7 +15,14 @@ from mlore_mm.apis.inference.photo_pipeline import PhotoPipeline
 from mlore_mm.apis.inference.photos import read_input
 from mlore_mm.apis.training.config import load_config
 from mlore_mm.apis.training.overrides import apply_overrides
-from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_meta, fill_model, put_back_frozen, read_checkpoint
+from mlore_mm.engine.checkpoints import (
+    TRAINING_ONLY,
+    check_meta,
+    fill_model,
+    naming_checkpoint,
+    put_back_frozen,
+    read_checkpoint,
+)
 from mlore_mm.engine.hooks import TaskOrderHook
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
@@ -70,7 +77,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """
     checkpoint = read_checkpoint(path)
     check_meta(checkpoint, str(path))
-    TaskOrderHook(model.tasks).after_load_checkpoint(None, checkpoint)
+    with naming_checkpoint(path):
+        TaskOrderHook(model.tasks).after_load_checkpoint(None, checkpoint)
     put_back_frozen(checkpoint, model, str(path))
     fill_model(model, checkpoint['state_dict'], str(path), TRAINING_ONLY)
 

@@ -6,6 +6,7 @@ from mmengine.config import Config
 from torch.testing import assert_close
 
 from mlore_mm.models.backbones import TimmBackbone
+from mlore_mm.models.backbones.timm_backbone import _default_indices
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from tests.shared import REPO
 
@@ -164,3 +165,9 @@ def test_every_family_runs_small(name, options):
     ]
     assert [tuple(x.shape[1:]) for x in maps] == shapes
     assert all(x.isfinite().all() for x in maps)
+
+
+def test_default_levels():
+    """The ends of the quarters of a plain model; strides from 4 on of a hierarchical one."""
+    assert _default_indices([(8, 16)] * 12, plain=True) == [2, 5, 8, 11]
+    assert _default_indices([(8, 2), (8, 4), (8, 8), (8, 16), (8, 32)], plain=False) == [1, 2, 3, 4]

@@ -5,7 +5,7 @@ from mmengine.registry import init_default_scope
 from torch.testing import assert_close
 
 from mlore_mm.models.backbones import PlainViT
-from mlore_mm.models.backbones.vit import resize_pos_embed
+from mlore_mm.models.backbones.vit import embed_patches, resize_pos_embed
 from mlore_mm.registry import MODELS
 from tests.mlore_models import randomise
 
@@ -157,3 +157,11 @@ def test_a_stored_embedding_of_the_same_wide_grid_stays():
 def test_each_side_is_checked():
     with pytest.raises(ValueError, match='not a multiple'):
         make()(torch.zeros(1, 3, 32, 49))
+
+
+def test_levels_leave_the_class_token_out():
+    model, images = make(with_cls_token=True), torch.randn(2, 3, 32, 48)
+    tokens, grid = embed_patches(model, images)
+    tokens = model.layers[0](tokens)
+    assert (tokens.shape[1], grid) == (1 + 2 * 3, (2, 3))
+    assert_close(model(images)[0][1, :, 1, 2], tokens[1, 1 + 1 * 3 + 2])

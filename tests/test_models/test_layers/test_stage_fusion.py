@@ -1,7 +1,7 @@
 import torch
 from torch.testing import assert_close
 
-from mlore_mm.models.layers import PredictionHead, StageFusion
+from mlore_mm.models.layers import PredictionHead, StageFusion, prediction_head
 from tests.mlore_models import randomise
 
 
@@ -26,3 +26,13 @@ def test_prediction_head_by_hand():
     large = torch.nn.functional.interpolate(x, scale_factor=4, mode='bilinear', align_corners=False)
     large = torch.nn.functional.conv2d(large, head.conv.weight, head.conv.bias, padding=1)
     assert_close(head(x), head.predict(torch.nn.functional.gelu(head.norm(large))), atol=1e-5, rtol=1e-5)
+
+
+def test_the_large_maps_are_computed_twice_in_training_only(monkeypatch):
+    asked = []
+    monkeypatch.setattr(prediction_head, 'recompute', lambda function, x, norms: asked.append(norms) or function(x))
+    head, x = PredictionHead(8, 3), torch.randn(2, 8, 3, 5)
+    head.eval()(x)
+    assert asked == []
+    head.train()(x)
+    assert asked == [(head.norm,)]
