@@ -17,7 +17,7 @@ def to_original(
         task: Whose logits they are.
         logits: (C, h, w) of one image.
         sample: Its data sample, whose ``padding``, ``flip``, ``scale_factor`` and ``ori_shape`` are undone.
-        method: 'decode' or 'activate'.
+        method: 'decode', 'activate' or 'finalize'.
         added: Rows and columns of the padding that only its batch added, and which are not in the logits.
         late: Decode first and resize the decoded maps, as benchmark family A does.
 

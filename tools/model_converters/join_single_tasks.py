@@ -9,7 +9,7 @@ import argparse
 
 from mlore_mm.apis.training.config import user_errors
 from mlore_mm.converters import join_single_tasks
-from mlore_mm.converters.files import read_checkpoint, write_checkpoint
+from mlore_mm.engine.checkpoints import read_checkpoint, write_checkpoint
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

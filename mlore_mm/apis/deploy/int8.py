@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mlore_mm.apis.deploy.export import METADATA, read_metadata
 from mlore_mm.apis.deploy.export_check import letterbox, load_exported
 from mlore_mm.apis.inference.photos import read_photo
+from mlore_mm.models.original_frame import to_original
 from mlore_mm.registry import DATASETS, EVALUATOR
 from mlore_mm.tasks import TaskSet
 from mlore_mm.utils.whole_files import written_by_others
@@ -166,7 +167,7 @@ def evaluate_exported(path: str | Path, model: nn.Module, limit: int | None = No
         scores = dict(zip(names, _scores(run, model, data['inputs'], metadata), strict=True))
         seconds.append(time.perf_counter() - start)
         (sample,) = data['data_samples']
-        maps = {name: model._to_original(name, x[0], sample, 'finalize', (0, 0)) for name, x in scores.items()}
+        maps = {name: to_original(model.tasks[name], x[0], sample, 'finalize') for name, x in scores.items()}
         sample.pred = PixelData(**maps)
         evaluator.process(data_samples=[sample], data_batch=batch)
     return evaluator.evaluate(len(loader.dataset)), min(seconds)
