@@ -11,12 +11,17 @@ from mlore_mm.utils.versions import check_versions
 check_versions()
 wait_passively()  # torch is first imported below
 
-from mlore_mm.utils.compat import allow_checkpoint_globals, define_torchvision_operators  # noqa: E402
+from mlore_mm.utils.compat import (  # noqa: E402
+    allow_checkpoint_globals,
+    define_torchvision_operators,
+    import_optimizers,
+)
 from mlore_mm.utils.moved_modules import keep_old_imports  # noqa: E402
 from mlore_mm.version import __version__  # noqa: E402
 
 define_torchvision_operators()
 allow_checkpoint_globals()
+import_optimizers()
 keep_old_imports()
 
 __all__ = ['__version__']

@@ -1,5 +1,8 @@
 """Every test starts from the same seeds, without the last one's leftovers, on one core."""
 
+import mlore_mm  # noqa: F401  (before mmengine, whose import it shortens)
+
+# isort: split
 import random
 
 import numpy as np

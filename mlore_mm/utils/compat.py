@@ -1,6 +1,6 @@
-"""The two gaps between the OpenMMLab packages and a current PyTorch, each closed in one function.
+"""The gaps between the OpenMMLab packages and what is installed beside them, each closed in one function.
 
-Both functions run when ``mlore_mm`` is imported, may run again, and do nothing where there is no gap.
+All of them run when ``mlore_mm`` is imported, may run again, and do nothing where there is no gap.
 """
 
 import sys
@@ -46,6 +46,31 @@ def _loads(library: Path) -> bool:
     except (OSError, ImportError):
         return False
     return True
+
+
+def import_optimizers() -> bool:
+    """Import mmengine's optimizers without ``transformers``; True if that was needed.
+
+    mmengine takes one optimizer from that package where it is installed, as it is with peft, and to import it costs
+    more than half as much time as all else of a command together, in every process. Here a config that names
+    ``Adafactor`` has it imported.
+    """
+    if {'mmengine.optim', 'transformers'} & set(sys.modules) or find_spec('transformers') is None:
+        return False
+    sys.modules['transformers'] = None  # its import fails, and mmengine goes on without
+    try:
+        from mmengine.optim import OPTIMIZERS
+    finally:
+        del sys.modules['transformers']
+    OPTIMIZERS.register_module(name='Adafactor', module=_adafactor)
+    return True
+
+
+def _adafactor(params, **options) -> torch.optim.Optimizer:
+    """``transformers.Adafactor``, imported when it is built."""
+    from transformers import Adafactor
+
+    return Adafactor(params, **options)
 
 
 def allow_checkpoint_globals() -> None:

@@ -134,3 +134,15 @@ def test_a_library_that_loads_is_left_to_define_its_operators(tmp_path):
     """It would collide with ours. The stand-in loads but defines nothing, so nothing is defined at all."""
     loadable = Path(np._core._multiarray_umath.__file__).read_bytes()
     assert 'operator torchvision::nms does not exist' in run_with_torchvision(tmp_path, loadable)
+
+
+def test_optimizers_come_without_transformers_until_one_is_asked_for():
+    pytest.importorskip('transformers', reason='nothing to spare without it')
+    code = (
+        'import sys, mlore_mm, torch; from mmengine.optim import OPTIMIZERS\n'
+        'assert "transformers" not in sys.modules\n'
+        'parameters = [torch.nn.Parameter(torch.ones(2, 2))]\n'
+        'print(type(OPTIMIZERS.build(dict(type="Adafactor", params=parameters))).__module__)'
+    )
+    found = subprocess.run([sys.executable, '-c', code], cwd=REPO, capture_output=True, text=True, check=True)
+    assert found.stdout.split()[-1] == 'transformers.optimization'
