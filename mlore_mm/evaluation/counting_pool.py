@@ -1,12 +1,7 @@
-"""Worker processes that count boundary pixels while images stream through."""
+"""Threads that count boundary pixels while images stream through."""
 
-import sys
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_all_start_methods, get_context
-from multiprocessing.context import BaseContext
-from pathlib import Path
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -17,28 +12,26 @@ QUEUED_BYTES = 2**28  # and as many more as take this much memory
 
 
 class CountingPool:
-    """Counts images in the order in which they are submitted, in processes beside the main one.
+    """Counts images in the order in which they are submitted, in threads beside the main one.
 
-    Processes start with the first image, and never as a fork of this process, so that CUDA and the threads of data
-    loaders are safe: they are forked from a server that has imported what they need and nothing else, or spawned where
-    the platform has no such server. :meth:`submit` does not wait for them until ``QUEUED_BYTES`` of predictions wait (a
-    thousand photos of 512x512), so that memory stays bounded and the network goes on. An error of a worker is raised by
-    the next call, with the name of the image.
+    Nearly all of a count is compiled code that lets other threads run, so that a thread is as good as a process, which
+    would first have to import everything again. :meth:`submit` does not wait for them until ``QUEUED_BYTES`` of
+    predictions wait (a thousand photos of 512x512), so that memory stays bounded and the network goes on. An error of a
+    thread is raised by the next call, with the name of the image.
 
     Args:
         max_dist: See ``boundary_counts``.
         thresholds: See ``boundary_counts``.
-        workers: Number of processes; 0 counts in the calling thread, as does a script from the standard input, which
-            no other process can import.
+        workers: Number of threads; 0 counts in the calling one.
     """
 
     def __init__(self, max_dist: float, thresholds: tuple[float, ...], workers: int) -> None:
         if workers < 0:
-            raise ValueError(f'workers must be 0 (count in the main process) or more, but got {workers}.')
+            raise ValueError(f'workers must be 0 (count in the calling thread) or more, but got {workers}.')
         self.max_dist = max_dist
         self.thresholds = tuple(thresholds)
         self.workers = workers
-        self._executor: ProcessPoolExecutor | None = None
+        self._executor: ThreadPoolExecutor | None = None
         self._pending: dict[Future, tuple[int, str, int]] = {}  # index, name, bytes
         self._results: list[np.ndarray | None] = []
 
@@ -55,13 +48,13 @@ class CountingPool:
         """Queue an image for ``count_image``."""
         index = len(self._results)
         self._results.append(None)
-        if self.workers == 0 or not _can_start():
+        if self.workers == 0:
             self._results[index] = self._checked(
                 name, lambda: count_image(prediction, labels, self.max_dist, self.thresholds)
             )
             return
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self.workers, mp_context=_context())
+            self._executor = ThreadPoolExecutor(self.workers)
         future = self._executor.submit(count_image, prediction, labels, self.max_dist, self.thresholds)
         self._pending[future] = (index, name, prediction.nbytes)
         waiting = sum(size for _, _, size in self._pending.values())
@@ -72,7 +65,7 @@ class CountingPool:
         self._results.append(np.zeros((4, len(self.thresholds)), dtype=np.int64))
 
     def drain(self, on_progress: Callable[[int, int], None] | None = None) -> list[np.ndarray]:
-        """Wait for every image, stop the processes, and return the counts in order.
+        """Wait for every image, stop the threads, and return the counts in order.
 
         Args:
             on_progress: Called with the number of finished and of all images, whenever some have finished.
@@ -88,7 +81,7 @@ class CountingPool:
         return results
 
     def close(self) -> None:
-        """Stop the processes and forget everything that was submitted."""
+        """Stop the threads and forget everything that was submitted."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
         self._executor = None
@@ -109,25 +102,5 @@ class CountingPool:
             return count()
         except Exception as error:
             self.close()
-            if isinstance(error, BrokenProcessPool):
-                raise RuntimeError(
-                    f"The worker processes of the boundary score ended while image '{name}' was counted. A script that "
-                    f"evaluates needs `if __name__ == '__main__':` around what it does, since workers import it again; "
-                    f'or set workers=0 in the metric of the task. Else the machine may be out of memory.'
-                ) from error
             kind = ValueError if isinstance(error, ValueError | OSError) else RuntimeError
             raise kind(f"Boundary counts of image '{name}' failed: {error}") from error
-
-
-def _can_start() -> bool:
-    """Whether another process can import what this one runs: not a script that is read from the standard input."""
-    file = getattr(sys.modules.get('__main__'), '__file__', None)
-    return file is None or Path(file).is_file()
-
-
-def _context() -> BaseContext:
-    if 'forkserver' not in get_all_start_methods():
-        return get_context('spawn')
-    context = get_context('forkserver')
-    context.set_forkserver_preload([count_image.__module__])
-    return context

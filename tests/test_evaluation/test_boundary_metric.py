@@ -113,7 +113,7 @@ def test_label_maps_of_pascal_context():
 def test_workers_change_nothing(folders):
     samples = [sample_of(folders, name) for name in NAMES * 4]  # more than may wait at a time
     metric = METRICS.build(dict(type='BoundaryMetric', task='edge', max_dist=0.011, workers=2))
-    for _ in range(2):  # the processes start anew for every evaluation
+    for _ in range(2):  # the threads start anew for every evaluation
         metric.process(None, samples)
         assert metric.evaluate(len(samples)) == offline(folders)
     assert metric._pool._executor is None
@@ -213,25 +213,3 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
 
     monkeypatch.setattr(compiled.numba, 'njit', without_cache)
     assert compiled.compiled(lambda x: x + 1)(2) == 3
-
-
-STDIN = """
-import numpy as np
-from mlore_mm.evaluation.counting_pool import CountingPool
-if __name__ == '__main__':
-    pool = CountingPool(0.01, (0.5,), workers=2)
-    edges = np.zeros((8, 8), np.uint8)
-    edges[4] = 255
-    pool.submit('a', edges, edges > 0)
-    print(pool.drain()[0].ravel().tolist())
-"""
-
-
-def test_a_script_from_the_standard_input_counts_by_itself():
-    """Other processes cannot import it, and a pool of them would break."""
-    counts = [
-        subprocess.run([sys.executable, *args], input=STDIN, capture_output=True, text=True, check=True).stdout
-        for args in (['-'], ['-c', STDIN])
-    ]
-    assert counts[0] == counts[1]
-    assert counts[0].startswith('[')

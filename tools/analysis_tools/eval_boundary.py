@@ -30,7 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--resize', action='store_true', help='resize predictions that have another size')
     parser.add_argument('--allow-missing', action='store_true', help='score although predictions are missing')
     parser.add_argument('--skip-broken', action='store_true', help='leave out images whose files cannot be read')
-    parser.add_argument('--workers', type=int, default=2, help='processes; 0 for none beside this one')
+    parser.add_argument('--workers', type=int, default=2, help='threads; 0 for none beside this one')
     parser.add_argument(
         '--out',
         default='boundary_result.json',

@@ -95,7 +95,7 @@ def eval_boundary(
         names: The images to score, such as those of a split; by default all ground truths, which need a prediction
             each.
         max_dist: Instead of the data set's own.
-        workers: Processes; 0 counts in this one.
+        workers: Threads; 0 counts in this one.
         resize: Resize a prediction that has not the size of its ground truth, bilinearly, instead of refusing it.
         allow_missing: Score the predictions that are there.
         skip_broken: Leave out images whose files cannot be read, and print their names.

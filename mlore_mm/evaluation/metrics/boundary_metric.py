@@ -23,7 +23,7 @@ THRESHOLDS = dict(full=FULL_THRESHOLDS, fast=FAST_THRESHOLDS)
 class BoundaryMetric(BaseMetric):
     """The boundary score of the SEISM protocol, with an exact matching; odsF, oisF and AP in 0..100.
 
-    While images stream through, worker processes reduce each to four counts per threshold (see ``boundary_counts``);
+    While images stream through, threads reduce each to four counts per threshold (see ``boundary_counts``);
     these are all that is kept and, in distributed runs, all that is sent. Predictions are rounded to 8 bits first, as
     in the files that ``tools/test.py --out`` writes, so ``tools/analysis_tools/eval_boundary.py`` gives the same
     numbers for those files. A data set without any labelled image gives NaN and a warning, and so does a prediction of
@@ -42,7 +42,7 @@ class BoundaryMetric(BaseMetric):
             as from an edge image, pixels above 0.5 being boundary and ignored pixels not. For NYUD-v2 labels at
             original size both agree. For PASCAL-Context 'target' differs, since the targets of training are not made
             as the protocol makes the true boundary.
-        workers: Processes per rank; 0 counts in the main process.
+        workers: Threads per rank; 0 counts in the main one.
         collect_device: See mmengine's ``BaseMetric``, as for ``collect_dir``.
         prefix: First part of the reported names; the task's name by default.
         output: As in ``TaskMetric``.

@@ -47,7 +47,7 @@ def read_labels(path: str | Path) -> np.ndarray:
 def count_image(
     prediction: np.ndarray, labels: np.ndarray | str | Path, max_dist: float, thresholds: tuple[float, ...]
 ) -> np.ndarray:
-    """``boundary_counts`` of one image, (4, T), straight from its labels or their file; what the workers run."""
+    """``boundary_counts`` of one image, (4, T), straight from its labels or their file; what the threads run."""
     source = ''
     if isinstance(labels, str | Path):
         source, labels = f'{labels}: ', read_labels(labels)
