@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
@@ -24,7 +24,10 @@ def _seed():
 
 @pytest.fixture(autouse=True)
 def _no_leftovers():
-    """mmengine keeps the scope, the visualizer and the message hub of a run for the next one in the same process."""
+    """mmengine keeps the scope, the logger, the visualizer and the message hub of a run for the next one in the process.
+
+    The handlers of a logger write to streams that pytest has closed by then.
+    """
     yield
-    for manager in (DefaultScope, MessageHub, Visualizer, *Visualizer.__subclasses__()):
+    for manager in (DefaultScope, MMLogger, MessageHub, Visualizer, *Visualizer.__subclasses__()):
         manager._instance_dict.clear()

@@ -52,6 +52,12 @@ class System:
     not_split: str = ''
     deterministic: dict = field(default_factory=dict)
 
+    @property
+    def few_tasks(self) -> dict:
+        """Two tasks, and the auxiliary ones."""
+        names = ('semseg', 'depth', *self.model.get('aux_tasks', ()))
+        return {name: task for name, task in TASKS.items() if name in names}
+
     def config(self, **options) -> dict:
         """The whole config of the model."""
         return dict(dict(type='MultiTaskEncoderDecoder', tasks=TASKS, **self.model), **options)

@@ -5,6 +5,7 @@ from PIL import Image
 
 from mlore_mm.apis.analysis import token_routing
 from mlore_mm.apis.analysis.token_routing import expert_maps, write_photos
+from mlore_mm.models.backbones.vit import embed_patches
 from mlore_mm.visualization.routing_plot import expert_colors
 from tests.systems import SYSTEMS
 
@@ -23,7 +24,7 @@ def test_experts_of_each_patch_are_those_that_were_chosen(model):
     assert (ids.shape, count) == ((2, 4, 6), 4)
     layer = model.backbone.layers[1]
     with torch.no_grad():
-        x = model.backbone.layers[0](model.backbone._embed(images)[0])
+        x = model.backbone.layers[0](embed_patches(model.backbone, images, 'bilinear')[0])
         u = layer.ln2(x + layer.attn['attn'](layer.ln1(x)))
         wanted = (u @ layer.router.weight['depth']).argmax(dim=-1)
     assert torch.equal(ids.flatten(1), wanted[:, 1:])
@@ -37,7 +38,7 @@ def test_query_heads_and_mlps_of_mod_squad():
     assert {name: count for name, (_, count) in maps.items()} == counts
     layer = model.backbone.layers[0]
     with torch.no_grad():
-        u = layer.ln1(model.backbone._embed(images)[0] + model.backbone.task_embedding['depth'])
+        u = layer.ln1(embed_patches(model.backbone, images)[0] + model.backbone.task_embedding['depth'])
         wanted = (u @ layer.attn.router.weight['depth']).argmax(dim=-1)
     assert torch.equal(maps['backbone/block0/attn'][0].flatten(1), wanted[:, 1:])
 

@@ -61,4 +61,5 @@ def test_two_machines(tmp_path):
     nodes = [start(config, tmp_path / f'work{i}', 1, NODE_RANK=str(i), **common) for i in (0, 1)]
     outputs = [node.communicate(timeout=240)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs[0][-2000:] + outputs[1][-2000:]
+    assert sum(output.count('Checkpoints and logs are in') for output in outputs) == 1
     assert read_checkpoint(tmp_path / 'work0/iter_4.pth')['meta']['iter'] == 4

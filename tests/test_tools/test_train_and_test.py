@@ -192,12 +192,11 @@ def run_in_two_processes(script: str, *args) -> str:
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_test(tmp_path):
+def test_two_processes_test(tmp_path, run):
+    """Trainings of two are in test_several_machines.py."""
     config, work = write_config(tmp_path, images=3), tmp_path / 'work'
-    work.mkdir()
-    out = run_in_two_processes('dist_train.sh', config, 2, '--work-dir', work)
-    assert out.count('Checkpoints and logs are in') == 1
-    out = run_in_two_processes(
+    run(TRAIN, config, '--work-dir', work, '--no-validate')
+    run_in_two_processes(
         *('dist_test.sh', config, work / 'iter_4.pth', 2, '--show-dir', work / 'panels', '--work-dir', work)
     )
     assert len(list((work / 'panels').iterdir())) == 3  # an odd number over two processes
