@@ -24,7 +24,7 @@ def _seed():
 
 @pytest.fixture(autouse=True)
 def _no_leftovers():
-    """mmengine keeps the scope, the logger, the visualizer and the message hub of a run for the next one in the process.
+    """mmengine keeps the scope, the logger, the visualizer and the message hub of a run for the next one.
 
     The handlers of a logger write to streams that pytest has closed by then.
     """
