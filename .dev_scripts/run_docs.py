@@ -105,6 +105,8 @@ class Shell:
 
 def run_script(words: list[str], variables: dict[str, str], log: Path) -> None:
     """What ``VARIABLES python WORDS`` does, in this process."""
+    # The method of a new interpreter; this one has its parent's, with which every worker would import everything.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     with log.open('w') as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
