@@ -67,10 +67,13 @@ class ClassMap(Task):
         return ClassStatistics(self)
 
     def check_values(self, target: np.ndarray) -> str | None:
-        wrong = np.unique(target[(target >= self.out_channels) & ~np.isin(target, self.markers)])
-        if wrong.size:
-            return f'class ids 0 to {self.out_channels - 1} or {self.ignore_value} (ignore) expected, found {wrong[:8]}'
-        return None
+        wrong = target >= self.out_channels
+        for marker in self.markers:
+            wrong &= target != marker
+        if not wrong.any():
+            return None
+        found = np.unique(target[wrong])[:8]
+        return f'class ids 0 to {self.out_channels - 1} or {self.ignore_value} (ignore) expected, found {found}'
 
     def activate(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=-3)

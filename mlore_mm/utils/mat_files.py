@@ -8,7 +8,7 @@ import numpy as np
 import scipy.io
 
 from mlore_mm.utils.file_bytes import MAX_PIXELS, read_bytes
-from mlore_mm.utils.mat_structure import check_structure
+from mlore_mm.utils.mat_structure import checked_content
 
 _CONTEXT_CLASSES = 459
 
@@ -23,29 +23,19 @@ def load_mat(path: str, variable: str, limit: int = MAX_PIXELS) -> np.ndarray:
         ValueError: The file is missing or damaged, of another version, claims more, or lacks the variable.
     """
     data = read_bytes(path)
-    file = io.BytesIO(data)
     try:
-        major, _ = scipy.io.matlab.matfile_version(file)
+        major, _ = scipy.io.matlab.matfile_version(io.BytesIO(data))
         if major != 1:
             raise ValueError('it is not in MATLAB 5 format; save it with `-v7` or `-v6`')
-        names = _refuse_huge(file, limit)
-        check_structure(data, limit)
+        file = io.BytesIO(checked_content(data, limit))  # decompressed once, for the check and for SciPy
+        names = [name for name, _, _ in scipy.io.whosmat(file)]
+        file.seek(0)
         content = scipy.io.loadmat(file, variable_names=[variable])
     except Exception as error:  # SciPy's reader fails in many ways on damaged files
         raise ValueError(f'{path} cannot be read as a MATLAB file: {error}.') from error
     if not isinstance(content.get(variable), np.ndarray):
         raise ValueError(f'{path} has no variable `{variable}`; it holds {names}.')
     return content[variable]
-
-
-def _refuse_huge(file: io.BytesIO, limit: int) -> list[str]:
-    """The names of the variables. Only the headers are read here."""
-    variables = scipy.io.whosmat(file)
-    for name, shape, _ in variables:
-        if np.prod(shape, dtype=float) > limit:
-            raise ValueError(f'`{name}` claims the shape {shape}, more than the {limit} numbers that are read')
-    file.seek(0)
-    return [name for name, _, _ in variables]
 
 
 def read_label_map(path: str, limit: int = MAX_PIXELS) -> np.ndarray:

@@ -18,38 +18,48 @@ _CELL, _STRUCT, _CHAR = 1, 2, 4
 _NUMBERS = range(6, 16)
 _HEADER = 128
 _DEPTH = 20  # of structs within structs
+_HEAD, _SHAPE = 256, 24  # bytes of a variable that are looked at first, and where its shape begins
 
 
-def check_structure(data: bytes, limit: int) -> None:
-    """Raise a ValueError that says where the file does not hang together.
+def checked_content(data: bytes, limit: int) -> bytes:
+    """The file with its variables as they are without compression, after a look at all of them.
 
     Args:
         data: The whole file, of version 5.
         limit: Numbers in a variable, at most.
+
+    Raises:
+        ValueError: It says where the file does not hang together.
     """
     order = {b'IM': '<', b'MI': '>'}.get(data[126:128])
     if order is None:
         raise ValueError('its header does not say the order of bytes')
-    walker = _Walker(order, limit)
+    walker, plain = _Walker(order, limit), [data[:_HEADER]]
     position = _HEADER
     while position < len(data):
+        begin = position
         kind, start, end, position = walker.tag(data, position, len(data))
         if kind == _COMPRESSED:
-            content = _decompress(data[start:end], 8 * limit + 2**20)
-            kind, start, end, _ = walker.tag(content, 0, len(content))
+            content = _decompress(data[start:end], walker)
+            kind, start, end, following = walker.tag(content, 0, len(content))
             if kind != _MATRIX:
                 raise ValueError(f'a compressed variable holds the type {kind}')
             walker.matrix(content, start, end)
+            plain += [content, bytes(max(following - len(content), 0))]
         elif kind == _MATRIX:
             walker.matrix(data, start, end)
+            plain.append(data[begin:position])
         else:
             raise ValueError(f'a variable has the type {kind} at byte {start}')
+    return b''.join(plain)
 
 
-def _decompress(data: bytes, most: int) -> bytes:
+def _decompress(data: bytes, walker: '_Walker') -> bytes:
     decoder = zlib.decompressobj()
     try:
-        content = decoder.decompress(data, most)
+        head = decoder.decompress(data, _HEAD)
+        walker.claim(head)
+        content = head + decoder.decompress(decoder.unconsumed_tail, 8 * walker.limit + 2**20)
     except zlib.error as error:
         raise ValueError(f'a compressed variable is damaged: {error}') from error
     if not decoder.eof:
@@ -80,6 +90,19 @@ class _Walker:
             raise ValueError(f'an element claims {size} bytes at byte {position}, more than there are')
         return kind, start, start + size, following
 
+    def claim(self, head: bytes) -> None:
+        """Refuse a variable of too many numbers by its first bytes, before the others are decompressed."""
+        if len(head) < _SHAPE + 16:
+            return
+        kind, size = struct.unpack_from(f'{self.order}II', head, _SHAPE)
+        if kind == _INT32 and size % 4 == 0 and _SHAPE + 8 + size <= len(head):
+            shape = struct.unpack_from(f'{self.order}{size // 4}i', head, _SHAPE + 8)
+            if math.prod(shape) > self.limit:
+                raise self.huge(shape)
+
+    def huge(self, shape: tuple[int, ...]) -> ValueError:
+        return ValueError(f'a variable claims the shape {shape}, more than the {self.limit} numbers that are read')
+
     def matrix(self, data: bytes, position: int, end: int, depth: int = 0) -> None:
         """Walk one variable, or one field of it."""
         if position == end:  # an empty one
@@ -91,8 +114,10 @@ class _Walker:
         kind, start, stop, position = self.tag(data, position, end)
         if kind != _INT8:
             raise ValueError(f'a name has the type {kind} at byte {start}')
-        if len(flags) != 2 or len(shape) < 2 or min(shape) < 0 or math.prod(shape) > self.limit:
+        if len(flags) != 2 or len(shape) < 2 or min(shape) < 0:
             raise ValueError(f'a variable claims the shape {shape}')
+        if math.prod(shape) > self.limit:
+            raise self.huge(shape)
         if flags[0] & 0x0800:
             raise ValueError('it holds complex numbers')
         mx_class, count = flags[0] & 0xFF, math.prod(shape)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from mlore_mm.datasets.label_readers.base import LabelReader
@@ -58,10 +59,10 @@ class ContextNormalsReader(VectorReader):
         normals, classes = super().read(path), read_label_map(context_path)
         if classes.shape != normals.shape[:2]:
             raise ValueError(f'{path} is {normals.shape[:2]} (H, W), but {context_path} is {classes.shape}.')
-        marked = np.ma.getmaskarray(normals)
-        normals = np.array(normals)
-        normals[self.dropped.take(classes) | marked.any(axis=-1)] = 0
-        return normals
+        kept = ~self.dropped.take(classes)
+        if np.ma.isMaskedArray(normals):
+            kept &= ~normals.mask[..., 0]  # a pixel is masked as a whole
+        return cv2.copyTo(np.asarray(normals), kept.astype(np.uint8))  # 0 elsewhere
 
 
 @LABEL_READERS.register_module()

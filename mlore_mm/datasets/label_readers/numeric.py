@@ -118,8 +118,7 @@ class VectorReader(LabelReader):
         if pixels.shape[2] == 3:
             return without_label(cv2.LUT(pixels, _VECTOR_TABLE), self._marked(pixels))
         vectors = cv2.LUT(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), _VECTOR_TABLE)
-        vectors[pixels[..., 3] == 0] = 0
-        return vectors
+        return cv2.copyTo(vectors, cv2.extractChannel(pixels, 3))  # 0 where alpha is
 
     @property
     def named(self) -> bool:
