@@ -1,4 +1,5 @@
 import argparse
+import sys
 
 import pytest
 from mmengine.config import Config
@@ -58,6 +59,15 @@ def test_a_step_of_a_shared_pipeline_changes_for_its_data_set_only():
     assert cfg.train_dataloader.dataset.pipeline[4].prob == 1.0
     assert cfg.train_dataloader.dataset.pipeline[6].size == (128, 160)
     assert cfg.train_pipeline[4].prob == 0.5
+
+
+def test_modules_that_the_command_line_names_are_imported(tmp_path, monkeypatch):
+    (tmp_path / 'named_by_the_command_line.py').write_text('')
+    monkeypatch.syspath_prepend(tmp_path)
+    load_config(CONFIG, cfg_options={'custom_imports.imports': ['mlore_mm', 'named_by_the_command_line']})
+    assert sys.modules.pop('named_by_the_command_line')
+    with pytest.raises(ValueError, match='custom_imports of the command line: .*mlore_m'):
+        load_config(CONFIG, cfg_options={'custom_imports.imports': ['mlore_m']})
 
 
 def test_an_override_below_a_number_is_named():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from mlore_mm.apis.training.overrides import OverrideAction, apply_overrides
 from mlore_mm.engine.config_check import check_overrides
@@ -37,11 +38,21 @@ def load_config(
     if cfg_options:
         check_overrides(cfg, cfg_options)
         apply_overrides(cfg, cfg_options)
+        _import_what_is_named_now(cfg, cfg_options)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
     return cfg
+
+
+def _import_what_is_named_now(cfg: Config, options: dict) -> None:
+    """``custom_imports`` of the command line; those of the file were imported while it was read."""
+    if any(key.split('.')[0] == 'custom_imports' for key in options):
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except (ImportError, TypeError) as error:
+            raise ValueError(f'custom_imports of the command line: {error}.') from error
 
 
 def check_checkpoint(path: str) -> str:

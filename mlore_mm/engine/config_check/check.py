@@ -3,7 +3,13 @@
 from mmengine.runner import Runner
 
 from mlore_mm.engine.config_check.components import Checker
-from mlore_mm.engine.config_check.meanings import check_baselines, check_headlines, check_save_best, check_scope
+from mlore_mm.engine.config_check.meanings import (
+    check_baselines,
+    check_counting,
+    check_headlines,
+    check_save_best,
+    check_scope,
+)
 from mlore_mm.engine.config_check.places import FIXED, PLACES
 from mlore_mm.engine.config_check.top_level import raise_mistakes
 from mlore_mm.utils.accepted_keys import accepted_keys
@@ -33,4 +39,5 @@ def check_config(cfg) -> None:
             checker.problems.append(f'{name} {wrong}.')
     for name, known in FIXED.items():
         checker.plain(cfg.get(name), name, known, names=False)
-    raise_mistakes([*checker.problems, *check_baselines(cfg), *check_save_best(cfg), *check_headlines(cfg)], cfg)
+    meanings = (check_baselines, check_save_best, check_headlines, check_counting)
+    raise_mistakes([*checker.problems, *(problem for check in meanings for problem in check(cfg))], cfg)

@@ -38,6 +38,24 @@ def check_scope(cfg) -> list[str]:
     return [f'default_scope is {scope!r}, which is no package here. {hint}']
 
 
+def check_counting(cfg) -> list[str]:
+    """Schedules and checkpoints that count epochs, mmengine's default, in a training that counts iterations."""
+    loop = cfg.get('train_cfg') or {}
+    kind = loop.get('type', '' if loop.get('by_epoch', True) else 'IterBasedTrainLoop')
+    if str(getattr(kind, '__name__', kind)).split('.')[-1] != 'IterBasedTrainLoop':
+        return []
+    schedules = cfg.get('param_scheduler') or []
+    parts = {f'param_scheduler.{i}': x for i, x in enumerate(schedules if isinstance(schedules, list) else [schedules])}
+    parts['default_hooks.checkpoint'] = (cfg.get('default_hooks') or {}).get('checkpoint')
+    return [
+        f'{place} counts epochs (by_epoch is True where it is not given), of which a training by iterations has one: '
+        f'it would do nothing before the end. Set {place}.by_epoch=False.'
+        for place, part in parts.items()
+        if isinstance(part, dict) and 'type' in part and part.get('by_epoch', True)
+        if not part.get('convert_to_iter_based')
+    ]
+
+
 def idle_settings(cfg) -> list[str]:
     """What a training of this length never comes to: it is no mistake where a long training is tried out shortly."""
     loop, told = cfg.get('train_cfg') or {}, []
@@ -45,10 +63,9 @@ def idle_settings(cfg) -> list[str]:
     last = loop.get(unit)
     if not last:
         return []
-    if cfg.get('val_dataloader') and loop.get('val_interval', 1) > last and loop.get('val_begin', 1) <= last:
+    if cfg.get('val_dataloader') and loop.get('val_begin', 1) > last:
         told.append(
-            f'train_cfg.val_interval is {loop["val_interval"]}, more than {unit}={last}: no validation and no '
-            'best checkpoint.'
+            f'train_cfg.val_begin is {loop["val_begin"]}, more than {unit}={last}: no validation and no best checkpoint.'
         )
     schedules = cfg.get('param_scheduler') or []
     for index, item in enumerate([schedules] if isinstance(schedules, dict) else schedules):
