@@ -250,7 +250,7 @@ def test_what_a_training_never_comes_to_is_told(config):
     cfg.train_cfg.val_begin = 2000
     cfg.param_scheduler.append(dict(type='PolyLR', by_epoch=False, begin=500, end=900))
     first, second = idle_settings(cfg)
-    assert first.startswith('train_cfg.val_begin is 2000, more than max_iters=500: no validation')
+    assert first.startswith('train_cfg.val_begin is 2000, more than max_iters=500: there is no validation')
     assert second.startswith('param_scheduler.1 begins at 500, after the end')
     check_config(cfg)
 
