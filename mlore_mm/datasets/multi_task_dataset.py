@@ -61,7 +61,7 @@ class MultiTaskDataset(BaseDataset):
     IMG_SUFFIX: str | Sequence[str] = '.jpg'
     LABELS: Mapping = {}
 
-    config_keys = dict(data_prefix=('img',))
+    config_keys = dict(data_prefix=('img',), missing_labels={'ignore', 'raise'}, on_error={'raise', 'skip'})
 
     def __init__(
         self,

@@ -94,7 +94,10 @@ class Task:
 
     def _check_markers(self) -> None:
         """``ignore_value``, ``pad_value`` and ``dtype`` agree, before a padded image meets a loss."""
-        kind = np.dtype(self.dtype)
+        try:
+            kind = np.dtype(self.dtype)
+        except TypeError as error:
+            raise ValueError(f"Task '{self.name}' has dtype={self.dtype!r}, which NumPy does not know.") from error
         for key in ('ignore_value', 'pad_value'):
             value = getattr(self, key)
             if kind.kind in 'iu' and not np.can_cast(np.min_scalar_type(_whole(value)), kind):

@@ -64,9 +64,7 @@ def idle_settings(cfg) -> list[str]:
     if not last:
         return []
     if cfg.get('val_dataloader') and loop.get('val_begin', 1) > last:
-        told.append(
-            f'train_cfg.val_begin is {loop["val_begin"]}, more than {unit}={last}: there is no validation.'
-        )
+        told.append(f'train_cfg.val_begin is {loop["val_begin"]}, more than {unit}={last}: there is no validation.')
     schedules = cfg.get('param_scheduler') or []
     for index, item in enumerate([schedules] if isinstance(schedules, dict) else schedules):
         by_epoch = isinstance(item, dict) and item.get('by_epoch', True) and not item.get('convert_to_iter_based')

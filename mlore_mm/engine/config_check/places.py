@@ -71,6 +71,9 @@ def optim_wrapper(checker: Checker, name: str, config) -> None:
     if cls is None:
         meant = closest(kind, ['DefaultOptimWrapperConstructor', *ours.OPTIM_WRAPPER_CONSTRUCTORS.module_dict])
         checker.problems.append(f'{name}.constructor is {kind!r}, which is not known. Did you mean {meant!r}?')
+    if isinstance(config.get('loss_scale'), str):
+        checker.plain(config['loss_scale'], f'{name}.loss_scale', {'dynamic'})
+    checker.plain(config.get('dtype'), f'{name}.dtype', {'float16', 'bfloat16', 'float32', 'float64'})
     optimizer = config['optimizer']
     if not checker.problems and isinstance(optimizer, dict):
         checker.try_out(optimizer, f'{name}.optimizer', ours.OPTIMIZERS, params=_parameters())
@@ -194,7 +197,7 @@ FIXED = dict(
             port=None,
             init_backend=None,
         ),
-        resource_limit=None,
+        resource_limit=(int,),
     ),
     log_level=frozenset((*logging._nameToLevel, *logging._nameToLevel.values())),
     launcher=frozenset(('none', 'pytorch', 'slurm', 'mpi')),
@@ -202,6 +205,6 @@ FIXED = dict(
     resume_settings=frozenset(('checkpoint', 'config')),
     randomness=Runner.set_randomness,
     feature_cache=dict(path=None, augmentations=None),
-    auto_scale_lr=dict(enable=None, base_batch_size=None),
+    auto_scale_lr=dict(enable=(bool,), base_batch_size=(int,)),
     custom_imports=dict(imports=None, allow_failed_imports=None),
 )

@@ -53,7 +53,7 @@ def check_names(cfg) -> None:
         ValueError: Names that were probably meant otherwise; a warning is logged for others.
     """
     was_bound = isinstance(cfg.get('model'), dict) and 'tasks' in (cfg.model.get('module') or cfg.model)
-    errors = []
+    errors = [] if was_bound else _set_at_the_top(cfg.get('model'))
     referenced = referenced_variables(cfg)
     used = referenced | names_used(getattr(cfg, 'text', '') or '')
     for name in cfg:
@@ -68,6 +68,18 @@ def check_names(cfg) -> None:
             text = f'The config sets `{name}`, which neither the runner nor the config itself uses.'
             print_log(text, logger='current', level=logging.WARNING)
     raise_mistakes(errors, cfg)
+
+
+def _set_at_the_top(model) -> list[str]:
+    """Settings that every binding of the tasks writes into the model, and that do nothing where they are set there."""
+    model = model if isinstance(model, dict) else {}
+    test_cfg = model.get('test_cfg') if isinstance(model.get('test_cfg'), dict) else {}
+    wrong = {'model.aux_tasks': ('aux_tasks', model), 'model.test_cfg.tasks': ('eval_tasks', test_cfg)}
+    return [
+        f'{place}: it is taken from `{name}` at the top of the config. Set {name} there.'
+        for place, (name, part) in wrong.items()
+        if part.get(place.rpartition('.')[2])
+    ]
 
 
 def raise_mistakes(mistakes: list[str], cfg) -> None:
