@@ -146,7 +146,6 @@ OUT_OF_RANGE = {
     'model.train_cfg.step': (1, 'is 1. It is one of'),
     'param_scheduler.0.eta_min': (-1, 'is -1, expected 0 or more'),
     'param_scheduler.0.power': (-1, 'is -1, expected 0 or more'),
-    'optim_wrapper.dtype': ('float17', "Did you mean 'float16'"),
     'auto_scale_lr.enable': ('yes', "is the text 'yes', expected bool"),
     'val_dataloader.dataset.missing_labels': ('rase', "Did you mean 'raise'"),
     'val_dataloader.dataset.on_error': ('skp', "Did you mean 'skip'"),
@@ -176,6 +175,10 @@ TRIED = {
     'optim_wrapper.optimizer.betas': ((0.9, 1.9), 'optim_wrapper.optimizer: Invalid beta parameter'),
     'optim_wrapper.optimizer.eps': (-1, 'optim_wrapper.optimizer: Invalid epsilon'),
     'param_scheduler.0.begin': (900, 'param_scheduler.0: .*end should be larger than begin'),
+    'optim_wrapper': (
+        dict(type='AmpOptimWrapper', optimizer=dict(type='Adam', lr=1e-3), dtype='float17', loss_scale='dynamc'),
+        "2 mistakes:\n- optim_wrapper.loss_scale .* mean 'dynamic'.*\n- optim_wrapper.dtype .* mean 'float16'",
+    ),
     'tasks.depth.dtype': ('float31', "Task 'depth' has dtype='float31'"),
     'model.aux_tasks': (['edge'], 'model.aux_tasks: it is taken from `aux_tasks` at the top'),
     'model.test_cfg.tasks': (['edge'], 'model.test_cfg.tasks: it is taken from `eval_tasks` at the top'),
