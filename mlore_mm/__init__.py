@@ -14,6 +14,7 @@ wait_passively()  # torch is first imported below
 from mlore_mm.utils.compat import (  # noqa: E402
     allow_checkpoint_globals,
     define_torchvision_operators,
+    expect_no_compiled_operators,
     import_optimizers,
 )
 from mlore_mm.utils.moved_modules import keep_old_imports  # noqa: E402
@@ -21,6 +22,7 @@ from mlore_mm.version import __version__  # noqa: E402
 
 define_torchvision_operators()
 allow_checkpoint_globals()
+expect_no_compiled_operators()
 import_optimizers()
 keep_old_imports()
 

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 import time
-import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -44,9 +43,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     start = time.monotonic()
-    warnings.filterwarnings(
-        'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
-    )  # nothing here needs it
     with user_errors():
         summary, short_of = run(args)
     print(f'Pictures are in {args.work_dir}/panels, the numbers in {args.work_dir}/summary.json')

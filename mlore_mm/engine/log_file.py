@@ -38,13 +38,17 @@ class PatientFileHandler(logging.FileHandler):
 
 
 class ShortConsole(logging.Filter):
-    """Keeps what fills screens at every start off the console: environment, config, and the list of hooks.
+    """Keeps off the console what fills screens at every start, and what mmengine tells itself.
 
-    All of it is in the log's file.
+    That is environment, config, and the list of hooks; and that its checkpoint hook uses old parts of mmengine. All of
+    it is in the log's file.
     """
 
     LONG = ('System environment:', 'Config:', 'Hooks will be executed in the following order:')
+    TO_ITSELF = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage().lstrip('-\n ')
+        if text.startswith(self.TO_ITSELF):
+            return False
         return not (text.startswith(self.LONG) and '\n' in text)

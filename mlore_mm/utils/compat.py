@@ -4,6 +4,7 @@ All of them run when ``mlore_mm`` is imported, may run again, and do nothing whe
 """
 
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +47,11 @@ def _loads(library: Path) -> bool:
     except (OSError, ImportError):
         return False
     return True
+
+
+def expect_no_compiled_operators() -> None:
+    """Keep mmcv's import from warning that an operator is not compiled, which nothing of mlore_mm calls."""
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
 def import_optimizers() -> bool:

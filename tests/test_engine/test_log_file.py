@@ -30,6 +30,8 @@ def test_it_writes_on_in_the_same_file_level_and_form(tmp_path):
         ('\n-----\nSystem environment:\n    a: b', False),
         ('Config:\na = 1\n', False),
         ('Hooks will be executed in the following order:\nbefore_run:\n', False),
+        ('"FileClient" will be deprecated in future. Please use io functions in', False),
+        ('"HardDiskBackend" is the alias of "LocalBackend" and the former will be deprecated in future.', False),
         ('task  headline\n-------\nsemseg  mIoU', True),
         ('Iter(train) [1/2]', True),
         ('Config: none', True),
