@@ -16,7 +16,7 @@ systems = dict(
             'InvPT': 'invpt',
             'PAD-Net': 'pad-net',
         }.items()
-        for rate in (5e-4, 1e-3, 2e-3)
+        for rate in (1e-3, 2e-3, 4e-3)
     },
 )
 single_task = None

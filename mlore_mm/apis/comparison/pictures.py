@@ -37,7 +37,7 @@ def plot_scores(rows: Sequence[Row], tasks: Mapping[str, Mapping]) -> Figure:
         ax.grid(axis='x', alpha=0.3)
         ax.tick_params(labelsize=8)
     axes[0].set_yticks(range(len(rows)), names, fontsize=9)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)  # the first on top, and room for one without a bar
     return figure
 
 
