@@ -51,6 +51,7 @@ SHARED = {
     'models/backbones/encoders_in_step': 'test_models/test_golden_sharing.py',
     'models/backbones/mtan': 'test_models/test_golden_sharing.py',
     'models/one_task': 'test_converters/test_extract_task.py',
+    'models/decode_heads/deeplab_head': 'test_models/test_decode_heads/test_densemtl_head.py',
     'models/decode_heads/': 'test_models/test_decode_heads/test_heads.py',
     'models/sliding_windows': 'test_models/test_multi_task_encoder_decoder.py',
     'models/backbones/task_prompter_vit': 'test_models/test_decode_heads/test_task_prompter_head.py',

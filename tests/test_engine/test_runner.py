@@ -40,7 +40,15 @@ def test_checkpoint_of_another_order_is_refused(tmp_path):
         fewer.resume(path)
 
     dumped.experiment_name = 'dumped'
-    RUNNERS.build(dumped).load_checkpoint(path)
+    runner = RUNNERS.build(dumped)
+    runner.load_checkpoint(path)
+    lacking = torch.load(path, weights_only=True)
+    for name in [name for name in lacking['state_dict'] if name.endswith('.weight')][:2]:
+        del lacking['state_dict'][name]
+    torch.save(lacking, tmp_path / 'lacking.pth')
+    runner.load_checkpoint(tmp_path / 'lacking.pth')  # what is missing may start anew
+    with pytest.raises(ValueError, match='lacking.pth lacks 2 of the'):
+        runner.load_checkpoint(tmp_path / 'lacking.pth', strict=True)
 
     subset = RUNNERS.build(load(tmp_path, eval_tasks=['depth'], load_from=path))
     assert list(subset.test()) == ['depth/RMSE']
