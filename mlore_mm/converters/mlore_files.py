@@ -12,6 +12,7 @@ from mlore_mm.converters.mlore_layout import differences, fitting_configs, read_
 from mlore_mm.converters.naming import naming
 from mlore_mm.engine.checkpoints import check_meta, read_checkpoint, read_plain, write_checkpoint
 from mlore_mm.engine.checkpoints.reader import plain_weights
+from mlore_mm.engine.checkpoints.weights import check_values
 from mlore_mm.tasks import bind_tasks
 
 
@@ -36,6 +37,7 @@ def convert_to_mm(
     checkpoint = read_plain(src)
     state = _state_dict(checkpoint, src)
     bound = bind_tasks(Config.fromfile(config)) if config else None
+    check_values({}, state, src)
     with naming(src):
         converted, left_out = official_to_mm(state)
         layout = read_layout(state, grid, bound)
@@ -76,6 +78,7 @@ def convert_to_official(src: str, dst: str, config: str | None = None) -> str:
         raise ValueError(
             f'{src} has experts of {stacked} ranks in all, but ranks={list(ranks)} add up to {sum(ranks)}.'
         )
+    check_values({}, state, src)
     with naming(src):
         official = mm_to_official(state, ranks)
     write_checkpoint(dict(model=official, epoch=meta.get('epoch', 0), iter_count=meta.get('iter', 0)), dst)

@@ -14,6 +14,7 @@ from mlore_mm.converters.rank_files import read_rank_files
 from mlore_mm.converters.rename import KeyTable
 from mlore_mm.engine.checkpoints import read_checkpoint, read_plain, write_checkpoint
 from mlore_mm.engine.checkpoints.reader import plain_weights
+from mlore_mm.engine.checkpoints.weights import check_values
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
 
@@ -63,7 +64,9 @@ def convert_to_ours(
         table = _table(system).for_tasks(list(bound.model.tasks))
         state, left_out = table.to_ours({**published_state(checkpoint, src), **_scales(checkpoint)})
     state = adapt(state, list(bound.model.tasks)) if adapt else state
-    check_fit(state, build_empty(bound), f'{src} does not fit {config}')
+    model = build_empty(bound)
+    check_fit(state, model, f'{src} does not fit {config}')
+    check_values(model.state_dict(), state, src)
     epoch = int(checkpoint.get('epoch', 0)) if isinstance(checkpoint.get('epoch', 0), int) else 0
     tasks = list(bound.model.tasks)
     write_checkpoint(dict(meta=dict(tasks=tasks, system=system, epoch=epoch), state_dict=state), dst)
@@ -77,6 +80,7 @@ def convert_to_ours(
 def convert_to_published(system: str, src: str, dst: str) -> str:
     """Write the published layout of one of our checkpoints, and say so."""
     checkpoint = read_checkpoint(src)
+    check_values({}, checkpoint['state_dict'], src)
     with naming(src):
         tasks = (checkpoint.get('meta') or {}).get('tasks') or []
         published = _table(system).for_tasks(list(tasks)).to_published(checkpoint['state_dict'])

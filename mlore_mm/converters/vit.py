@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mlore_mm.converters.naming import naming
 from mlore_mm.engine.checkpoints import read_checkpoint
+from mlore_mm.engine.checkpoints.weights import check_values
 
 # timm's key and ours; {i} is the block, {p} is weight or bias. The packed qkv is the same matrix in all three layouts:
 # rows of queries, then keys, then values, heads side by side.
@@ -48,15 +49,18 @@ def read_vit(path: str | Path) -> dict[str, Tensor]:
     """A weight file as a state dict in timm's layout: ``.npz``, ``.safetensors``, or anything ``torch.save`` wrote.
 
     Raises:
-        ValueError: The file cannot be read without running code, or holds no ViT.
+        ValueError: The file cannot be read without running code, holds no ViT, or numbers that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f'There is no weight file {path}.')
     if path.suffix == '.npz':
         with naming(path):
-            return augreg_to_timm(_read_arrays(path))
-    return read_checkpoint(path)['state_dict']
+            state = augreg_to_timm(_read_arrays(path))
+    else:
+        state = read_checkpoint(path)['state_dict']
+    check_values({}, state, str(path))
+    return state
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -206,3 +206,11 @@ def test_command_line(tmp_path, capsys):
     stored = torch.load(tmp_path / 'out' / 'vit.pth', weights_only=True)['state_dict']
     assert stored['pos_embed'].shape == (1, 7, DIMS)
     assert 'layers.2.attn.qkv.weight' in stored
+
+
+def test_numbers_that_are_not_finite_are_named(tmp_path):
+    state = augreg_to_timm(augreg_arrays())
+    state['norm.bias'][3] = torch.nan
+    torch.save(state, tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match="x.pth has weight 'norm.bias' with 1 of 24 values that are not finite"):
+        read_vit(tmp_path / 'x.pth')

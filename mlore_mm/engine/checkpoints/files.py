@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 _STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth$')
+_FOLDER = 0x10  # among the attributes of DOS
 LAST = 'last_checkpoint'  # the file in which mmengine keeps the path of the newest checkpoint
 
 
@@ -20,9 +21,13 @@ def find_damage(path: str | Path) -> str | None:
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            entries = archive.infolist()
+            packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
             if packed:
                 return f"'{packed[0]}' in it is compressed, which PyTorch does not do"
+            folders = [entry.filename for entry in entries if entry.is_dir() or entry.external_attr & _FOLDER]
+            if folders:  # PyTorch would read none of its bytes, and take whatever lies in the memory
+                return f"'{folders[0]}' in it is marked as a folder"
             bad = archive.testzip()
     except Exception as error:  # zipfile has no error of its own for names that are no text, and others
         return f'{size} bytes that are cut short or no checkpoint ({error})'

@@ -39,6 +39,19 @@ def test_a_flipped_bit_that_pytorch_reads_is_found(tmp_path):
     assert 'checksum' in find_damage(tmp_path / 'iter_6.pth')
 
 
+def test_a_member_that_is_marked_as_a_folder_is_damage(tmp_path):
+    """One flipped bit of the archive's table: no checksum covers it, and PyTorch reads what lies in its memory."""
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict=dict(w=torch.arange(64.0))), path)
+    assert find_damage(path) is None
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b'a/data/0') - 46
+    assert data[entry : entry + 4] == b'PK\1\2'
+    data[entry + 38] |= 0x10
+    path.write_bytes(data)
+    assert "'a/data/0' in it is marked as a folder" in find_damage(path)
+
+
 def test_a_compressed_archive_is_no_checkpoint(tmp_path):
     with zipfile.ZipFile(tmp_path / 'bomb.pth', 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.writestr('bomb/data/0', bytes(10**7))
