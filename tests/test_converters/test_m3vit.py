@@ -3,6 +3,7 @@ import torch
 
 from mlore_mm.converters import M3VIT, convert_to_ours, convert_to_published
 from mlore_mm.converters.rank_files import read_rank_files
+from mlore_mm.tasks import PUBLISHED_ORDER
 from tests.golden_m3vit import NAMES, Golden
 from tests.shared import REPO, shared_path
 
@@ -64,3 +65,14 @@ def test_a_router_without_a_task():
     state['module.backbone.blocks.1.mlp.gate.3.w_gate'] = torch.zeros(1)
     with pytest.raises(ValueError, match='router of a task without a decoder'):
         M3VIT.to_ours(state)
+
+
+def test_columns_of_tasks_there_and_back():
+    tasks = [task for task in PUBLISHED_ORDER if task in ('semseg', 'human_parts')]
+    state = {f'decoders.{task}.norm.weight': torch.ones(2) for task in tasks}
+    state['backbone.gate_task_represent.fc1.weight'] = torch.arange(6.0).reshape(3, 2)  # a column per task
+    ours, _ = M3VIT.to_ours(state)
+    for i, task in enumerate(tasks):
+        assert ours[f'backbone.task_features.columns.{task}'].tolist() == [i, i + 2, i + 4]
+    back = M3VIT.to_published(ours)
+    assert all(torch.equal(back[f'module.{key}'], x) for key, x in state.items())

@@ -3,6 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from mlore_mm.models.backbones import M3ViT
+from mlore_mm.models.layers.token_router import MultiGateRouter
 from mlore_mm.routing import task_context, trace_routing
 from tests.mlore_models import randomise
 
@@ -104,3 +105,13 @@ def test_mistakes():
         build(expert_ratio=0)
     with pytest.raises(ValueError, match='task_dims >= 1, but got 0'):
         build(gate='conditioned', task_dims=0)
+
+
+def test_a_router_keeps_columns_of_experts():
+    router = MultiGateRouter(['a', 'b'], 3, 5, dict(top_k=2, noise='softplus'))
+    router.reset(1.0)
+    weights = [weights['b'].detach().clone() for weights in (router.weight, router.noise_weight)]
+    router.keep_experts('b', torch.tensor([4, 1]))
+    for kept, before in zip((router.weight, router.noise_weight), weights, strict=True):
+        assert list(kept) == ['b']
+        assert torch.equal(kept['b'], before[:, [4, 1]])
