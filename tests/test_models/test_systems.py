@@ -89,6 +89,7 @@ CONFIG = """
 _base_ = ['{repo}/configs/_base_/schedules/adam_40k.py', '{repo}/configs/_base_/default_runtime.py']
 custom_imports = dict(imports=['mlore_mm', 'tests.systems', 'tests.toy'], allow_failed_imports=False)
 tasks = {tasks}
+aux_tasks = {aux_tasks}
 model = {model}
 dataset = dict(type='SystemDataset', size={size})
 train_dataloader = dict(batch_size=2, sampler=dict(type='ResumableSampler', shuffle=True), dataset=dataset)
@@ -102,8 +103,8 @@ randomness = dict(seed=0)
 
 def test_resume_is_bit_identical(system, tmp_path):
     model = system.config()
-    tasks = model.pop('tasks')
-    text = CONFIG.format(repo=REPO.as_posix(), tasks=tasks, model=model, size=system.size)
+    tasks, aux_tasks = model.pop('tasks'), model.pop('aux_tasks', [])
+    text = CONFIG.format(repo=REPO.as_posix(), tasks=tasks, aux_tasks=aux_tasks, model=model, size=system.size)
     (tmp_path / 'config.py').write_text(text)
     cfg = Config.fromfile(tmp_path / 'config.py')
     MultiTaskRunner.from_cfg(Config(dict(cfg, work_dir=str(tmp_path / 'straight')))).train()
