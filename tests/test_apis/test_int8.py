@@ -18,7 +18,7 @@ def test_int8_of_a_tiny_model_on_rooms(tmp_path):
         pytest.importorskip(name, reason='int8 needs it')
     rooms = write_rooms(tmp_path / 'rooms', 3)
     model = init_model(*write_tiny(tmp_path, rooms, SINGLE_STAGE + TRAINING))
-    full, small = tmp_path / 'fp32.onnx', tmp_path / 'int8.onnx'
+    full, small = tmp_path / 'fp32.onnx', tmp_path / 'new' / 'int8.onnx'
     export_model(model, full, 'onnx', tasks=['semseg', 'depth'], dynamic_size=True)
     photos = calibration_photos(model.cfg, 2)
     assert len(photos) == 2

@@ -71,13 +71,13 @@ def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, i
 
     metadata = read_metadata(path, 'onnx')
     with TemporaryDirectory() as folder:
-        prepared = Path(folder) / 'prepared.onnx'
+        prepared, small = Path(folder) / 'prepared.onnx', Path(folder) / 'int8.onnx'
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True, save_as_external_data=True)
         nodes = [x for x in onnx.load(str(prepared), load_external_data=False).graph.node if x.op_type in _KINDS]
         kept = [node.name for node in nodes if _stays(node)]
         quantize_static(
             str(prepared),
-            str(out),
+            str(small),
             _Photos(photos, metadata['input']),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_KINDS),
@@ -89,7 +89,7 @@ def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, i
             calibrate_method=CalibrationMethod.MinMax,
             extra_options=dict(MatMulConstBOnly=True),
         )
-    model = onnx.load(str(out))
+        model = onnx.load(str(small))
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA: json.dumps(dict(metadata, precision='int8'))})
     with written_by_others(out) as file:
