@@ -13,6 +13,7 @@ from mlore_mm.registry import TASKS
 from mlore_mm.tasks.base import NUMBERS_CURE, Task
 from mlore_mm.tasks.number_statistics import VectorStatistics
 from mlore_mm.tasks.results import NormalsResult, TaskResult
+from mlore_mm.utils.vectors import unit_vectors
 
 
 def _squared_length(vectors: np.ndarray) -> np.ndarray:
@@ -121,10 +122,10 @@ class SurfaceNormals(Task):
         )
 
     def activate(self, logits: Tensor) -> Tensor:
-        return F.normalize(logits, p=2, dim=-3)
+        return unit_vectors(logits)
 
     def finalize(self, scores: Tensor) -> Tensor:
-        return F.normalize(scores, p=2, dim=-3)
+        return unit_vectors(scores)
 
     def decode_and_resize(self, logits: Tensor, resize) -> Tensor:
         """Between pixels the vectors are shorter than one; metrics that take angles do not mind."""

@@ -1,8 +1,9 @@
 """Angles between unit vectors, and a histogram fine enough for their median."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from mlore_mm.utils.vectors import lengths, unit_vectors
 
 BIN_WIDTH = 0.05  # degrees; the median is known to this, and better where angles are dense
 NUM_BINS = int(180 / BIN_WIDTH)
@@ -13,10 +14,8 @@ def angular_error(prediction: Tensor, target: Tensor) -> Tensor:
 
     Both are brought to unit length. 2 atan2(|p - q|, |p + q|) stays accurate for small angles, where acos does not.
     """
-    prediction, target = (F.normalize(v.double(), dim=-3) for v in (prediction, target))
-    difference, total = (
-        torch.linalg.vector_norm(v, dim=-3, keepdim=True) for v in (prediction - target, prediction + target)
-    )
+    prediction, target = (unit_vectors(v.double()) for v in (prediction, target))
+    difference, total = (lengths(v) for v in (prediction - target, prediction + target))
     return torch.rad2deg(2 * torch.atan2(difference, total))
 
 
