@@ -109,6 +109,14 @@ class Depth(DenseRegression):
     result_type: ClassVar[type[TaskResult]] = DepthResult
     plausible_median: ClassVar[tuple[float, float]] = (0.2, 70)  # metres; a data set beyond has another unit
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.out_channels != 1:
+            raise ValueError(
+                f"Task '{self.name}' is one distance per pixel, but got out_channels={self.out_channels}. It is 1, and "
+                'need not be written; DenseRegression takes maps of several numbers.'
+            )
+
     @property
     def limits(self) -> tuple[float, float]:
         """Metres; labels at or beyond either are not counted."""

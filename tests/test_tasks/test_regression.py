@@ -67,3 +67,8 @@ def test_what_an_enlargement_does_to_the_numbers(zoom, expected):
     task = DenseRegression(name='disparity', zoom=zoom, ignore_value=-1)
     assert task.rescale_values(np.array([3.0, -1.0]), 2).tolist() == expected
     assert task.rescale_values(torch.tensor([3.0, -1.0]), 2).tolist() == expected
+
+
+def test_depth_is_one_number():
+    with pytest.raises(ValueError, match=r"Task 'depth' is one distance per pixel, but got out_channels=2"):
+        Depth(name='depth', out_channels=2)
