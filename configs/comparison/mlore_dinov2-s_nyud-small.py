@@ -1,18 +1,10 @@
 _base_ = [
+    '../_base_/models/mlore_96.py',
     '../_base_/models/dinov2_small_frozen.py',
     '../_base_/datasets/nyud_small_224x280.py',
     '../_base_/schedules/adam_short.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    decode_head=dict(
-        type='MLoREDecodeHead',
-        img_size='$crop_size',
-        embed_dims=96,
-        ranks=list(range(4, 33, 2)),
-        task_rank=16,
-        top_k=9,
-        pre_softmax=True,
-    ),
-    criterion=dict(auxiliary_losses=dict(load_balance=dict(type='LoadBalanceLoss', loss_weight=1e-4))),
+    decode_head={{_base_.mlore_96}}, criterion=dict(auxiliary_losses=dict(load_balance={{_base_.load_balance}}))
 )

@@ -57,9 +57,8 @@ def expect_no_compiled_operators() -> None:
 def import_optimizers() -> bool:
     """Import mmengine's optimizers without ``transformers``; True if that was needed.
 
-    mmengine takes one optimizer from that package where it is installed, as it is with peft, and to import it costs
-    more than half as much time as all else of a command together, in every process. Here a config that names
-    ``Adafactor`` has it imported.
+    mmengine takes one optimizer from that package where it is installed, as it is with peft, and to import it takes
+    seconds, in every process. Here a config that names ``Adafactor`` has it imported.
     """
     if {'mmengine.optim', 'transformers'} & set(sys.modules) or find_spec('transformers') is None:
         return False

@@ -1,7 +1,6 @@
 """Lengths of the vectors in a map.
 
-PyTorch's norm over a dimension that is not the last one takes about 40 times as long on a CPU as the sum of squares
-(a map of 3 x 240 x 320: 9 ms, 0.2 ms).
+By the sum of squares: PyTorch's own norm is slow on a CPU over a dimension that is not the last one.
 """
 
 from torch import Tensor

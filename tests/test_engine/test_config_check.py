@@ -248,6 +248,11 @@ def test_values_out_of_their_range(config):
         assert any(re.search(message, line) for line in found), (key, found)
 
 
+def test_a_factor_may_turn_the_sign(config):
+    key = 'train_dataloader.dataset.labels.normals'
+    check(changed(config, key, dict(type='NpyReader', dir='normals', scale=-1)))
+
+
 @pytest.mark.parametrize('key', TRIED)
 def test_what_constructors_say(config, key):
     value, message = TRIED[key]

@@ -38,7 +38,7 @@ LEAST = dict(
     num_heads=1, num_layers=1, patch_size=1, top_k=1, task_rank=1, size_divisor=1, windows_at_once=1,
     lr_mult=0, decay_mult=0, power=0,
 )  # fmt: skip
-ABOVE_ZERO = ('max_norm', 'clip_value', 'scale', 'scale_factor', 'layer_decay')
+ABOVE_ZERO = ('max_norm', 'clip_value', 'scale_factor', 'layer_decay')
 MOST = dict(prob=1, momentum=1, layer_decay=1, cat_max_ratio=1)
 BELOW = dict(drop_path_rate=1, drop_rate=1, attn_drop_rate=1, dropout=1)
 FRACTIONS = ('loss_weight', 'lr', 'weight_decay', 'eta_min', 'momentum', 'lr_mult', 'decay_mult', 'power')

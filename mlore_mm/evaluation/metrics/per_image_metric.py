@@ -11,6 +11,7 @@ from mlore_mm.evaluation.functional.depth import depth_errors
 from mlore_mm.evaluation.metrics.base import TaskMetric
 from mlore_mm.evaluation.metrics.depth_metric import check_limits
 from mlore_mm.registry import METRICS
+from mlore_mm.utils.vectors import lengths
 
 LIMITS = (11.25, 22.5, 30.0)  # degrees
 LEGACY_SHIFT = 0.99  # metres by which the published conversion from inverse depth is short
@@ -128,7 +129,7 @@ class PerImageNormalsMetric(PerImageMetric):
     def prepare(self, prediction: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.legacy:
             return prediction, torch.where(valid, target, 0), torch.ones_like(valid)
-        return prediction, target, valid & (torch.linalg.vector_norm(target, dim=0, keepdim=True) >= self.shortest)
+        return prediction, target, valid & (lengths(target) >= self.shortest)
 
     def names(self) -> tuple[str, ...]:
         return ('mErr', 'median', 'RMSE', *(f'below_{limit:g}' for limit in LIMITS))
@@ -150,5 +151,5 @@ class PerImageNormalsMetric(PerImageMetric):
 def _angles_over_rows(prediction: Tensor, target: Tensor) -> Tensor:
     """The published formula with its axis: (3, H, W) to (3, W)."""
     target = F.normalize(target, dim=0)
-    lengths = (torch.linalg.vector_norm(v, dim=1) for v in (prediction - target, prediction + target))
-    return torch.rad2deg(2 * torch.atan2(*lengths))
+    sides = (torch.linalg.vector_norm(v, dim=1) for v in (prediction - target, prediction + target))
+    return torch.rad2deg(2 * torch.atan2(*sides))

@@ -9,6 +9,7 @@ from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, at_valid, f
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks.inverse_depth import to_inverse_depth
 from mlore_mm.utils.depth_normals import normals_from_depth, normals_valid
+from mlore_mm.utils.vectors import lengths
 
 
 def _cosine_loss(logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction) -> Tensor:
@@ -39,7 +40,7 @@ class CosineNormalsLoss(nn.Module):
         if self.legacy_no_normals_mask:
             valid = torch.ones_like(valid)
         else:
-            valid = valid & (torch.linalg.vector_norm(target, dim=1, keepdim=True) >= self.shortest)
+            valid = valid & (lengths(target) >= self.shortest)
         return _cosine_loss(logits, target, valid, reduction)
 
 
