@@ -143,7 +143,7 @@ def plot_token_experts(task: str, photo: np.ndarray, maps: Mapping[str, tuple[np
         shown = np.argsort(-np.bincount(experts.ravel(), minlength=count), kind='stable')[:8]
         shares = {e: (experts == e).mean() for e in shown}
         handles = [Patch(color=colors[e], label=f'{e}: {share:.0%}') for e, share in shares.items() if share]
-        ax.legend(handles=handles, fontsize=6, loc='lower center', bbox_to_anchor=(0.5, -0.22), ncols=4)
+        ax.legend(handles=handles, fontsize=6, loc='upper center', bbox_to_anchor=(0.5, -0.02), ncols=4)
     return figure
 
 

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/densemtl_vit.py',
+    '../_base_/datasets/pascal_context.py',
+    '../_base_/schedules/adam_40k.py',
+    '../_base_/default_runtime.py',
+]
