@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mlore_mm.models.ops.shared_input_convs import shared_input_convs3x3
 
 
 class Distillation(nn.Module):
     """``F'_t = F_t + sum over a != t of sigmoid(Conv3x3(F_a)) * Conv3x3(F_a)``, convolutions for every pair (t, a).
 
-    At inference all convolutions that read the same F_a are computed as one. A task without anyone to learn from keeps
+    Convolutions that read the same F_a are computed together. A task without anyone to learn from keeps
     its features.
     Source: PAD-Net (Xu et al., CVPR 2018), its attention-guided message passing, on features as in MTI-Net
     (Vandenhende et al., ECCV 2020).
@@ -50,11 +50,7 @@ class Distillation(nn.Module):
         return out
 
     def _messages(self, x: Tensor, giver: str, readers: Sequence[str]) -> list[Tensor]:
-        """What each reader gets of the giver's features ``x``; in training one by one, as published."""
-        if torch.is_grad_enabled():
-            return [self.gate[t][giver](x).sigmoid() * self.value[t][giver](x) for t in readers]
-        convs = [part[t][giver] for part in (self.gate, self.value) for t in readers]
-        weight = torch.cat([conv.weight for conv in convs])
-        bias = torch.cat([conv.bias for conv in convs]) if convs[0].bias is not None else None
-        gates, values = F.conv2d(x, weight, bias, padding=1).chunk(2, dim=1)
-        return (gates.sigmoid() * values).chunk(len(readers), dim=1)
+        """What each reader gets of the giver's features ``x``."""
+        maps = shared_input_convs3x3(x, [part[t][giver] for part in (self.gate, self.value) for t in readers])
+        gates, values = maps[: len(readers)], maps[len(readers) :]
+        return [gate.sigmoid() * value for gate, value in zip(gates, values, strict=True)]

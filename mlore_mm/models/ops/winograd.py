@@ -61,7 +61,7 @@ def convs3x3(x: Tensor, weights: Sequence[Tensor], convs: Sequence[Conv]) -> tup
         with without_autocast(x):
             maps = convs3x3(x.float(), [weight.float() for weight in weights], convs)
         return tuple(y.to(dtype) for y in maps)
-    if not _winograd_pays(x, weights, convs):
+    if not winograd_pays(x, weights, convs):
         return plain_convs3x3(x, weights, convs)
     if torch.compiler.is_compiling():
         return tuple(_winograd_step(x, list(weights), [c.sample for c in convs], [c.weight for c in convs]))
@@ -106,7 +106,7 @@ def _is_imitated(x: Tensor) -> bool:
     return (autocast or x.dtype == torch.bfloat16) and not has_bf16()
 
 
-def _winograd_pays(x: Tensor, weights: Sequence[Tensor], convs: Sequence[Conv]) -> bool:
+def winograd_pays(x: Tensor, weights: Sequence[Tensor], convs: Sequence[Conv]) -> bool:
     """On a CPU in full precision, from a certain size on."""
     if x.device.type != 'cpu' or x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled('cpu'):
         return False
