@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 # The losses of the method on the data set's own pipeline and metrics, so that its numbers stand beside other decoders'.
-max_iters = 240
+max_iters = 160
 tasks = dict(
     semseg=dict(loss_weight=50.0),
     depth=dict(_delete_=True, type='InverseDepth', zoom_rule=True, metric=dict(type='DepthMetric')),

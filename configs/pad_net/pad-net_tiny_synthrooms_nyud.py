@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/schedules/adam_40k.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 500
+max_iters = 200
 tasks = dict(depth=dict(loss_weight=4.0))  # its gradients are the smallest by far, and there is little time
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
