@@ -8,6 +8,9 @@ from torch import nn
 
 from mlore_mm.models.encoding import encode
 
+# Packages whose encoders return as many levels as they have `out_indices`.
+SCOPES = ('mlore_mm', 'mmseg', 'mmpretrain', 'mmdet')
+
 
 @dataclass(frozen=True)
 class EncoderFacts:
@@ -63,6 +66,57 @@ def encoder_facts(backbone: nn.Module, tasks: Sequence[str], in_channels: int = 
         channels=tuple(level.shape[1] for level in levels),
         strides=tuple(round(side / level.shape[-1]) for level in levels),
     )
+
+
+def known_levels(backbone: nn.Module) -> int | None:
+    """How many levels an encoder returns, as far as it says so without being run; None where it does not."""
+    facts: EncoderFacts | None = getattr(backbone, 'facts', None)
+    if facts is not None:
+        return len(facts.channels)
+    channels = getattr(backbone, 'level_channels', None)
+    given = None if channels is None else len(channels)
+    if given is None and type(backbone).__module__.split('.')[0] in SCOPES and hasattr(backbone, 'out_indices'):
+        return len(backbone.out_indices)
+    return given
+
+
+def check_levels(backbone: nn.Module, head: nn.Module) -> None:
+    """The levels that a head takes are there, where the encoder says what it has.
+
+    Raises:
+        ValueError: One is not, or has another number of channels.
+    """
+    index, levels = getattr(head, 'in_index', None), known_levels(backbone)
+    if not index or levels is None:
+        return
+    if max(index) >= levels or min(index) < 0:
+        raise ValueError(
+            f'decode_head.in_index={list(index)}, but {type(backbone).__name__} returns {levels} levels: 0 to '
+            f'{levels - 1}. Set in_index and in_channels of the decode head, or out_indices of the backbone.'
+        )
+    facts: EncoderFacts | None = getattr(backbone, 'facts', None)
+    channels = facts.channels if facts else getattr(backbone, 'level_channels', None)
+    found = list(head.in_channels) if channels is None else [channels[i] for i in index]
+    if found != list(head.in_channels):
+        raise ValueError(
+            f'decode_head.in_channels={list(head.in_channels)}, but {type(backbone).__name__} returns {found} channels '
+            f'at in_index={list(index)}. Set decode_head.in_channels to the latter, or leave it out.'
+        )
+
+
+def block_indices(given: Sequence[int], blocks: int, name: str) -> list[int]:
+    """``out_indices`` counted from the first block; negative ones count from the end.
+
+    Raises:
+        ValueError: There is no such block, or they do not ascend, which is the order in which levels come.
+    """
+    indices = [i + blocks if i < 0 else i for i in given]
+    if not indices or any(not 0 <= i < blocks for i in indices) or sorted(set(indices)) != indices:
+        raise ValueError(
+            f'out_indices={list(given)} of {name}: expected ascending numbers of its blocks, 0 to {blocks - 1}, or '
+            f'{-blocks} to -1 from the end.'
+        )
+    return indices
 
 
 def fill_preprocessor(config: dict, backbone: nn.Module) -> dict:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mlore_mm.models.adapters import adapt, all_called, fold_adapters, set_adapters_training, without_adapters
 from mlore_mm.models.encoder_depth import freeze_stages
-from mlore_mm.models.encoder_facts import encoder_facts, fill_head, fill_preprocessor
+from mlore_mm.models.encoder_facts import check_levels, encoder_facts, fill_head, fill_preprocessor
 from mlore_mm.models.encoding import build_backbone, encode
 from mlore_mm.models.features import Features
 from mlore_mm.models.losses.groups import check_groups
@@ -122,6 +122,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         self.backbone = backbone
         self.neck = MODELS.build(neck) if neck else None
         self.decode_head = MODELS.build(dict(tasks=self.tasks, **self._filled(decode_head)))
+        if self.neck is None:
+            check_levels(self.backbone, self.decode_head)
         self.decode_head.evaluated_groups = frozenset(self.test_cfg.get('groups') or ())
         apply_rules(self, partially_dynamic)
         self.criterion = MODELS.build(dict(tasks=self.tasks, **(criterion or dict(type='MultiTaskCriterion'))))

@@ -33,6 +33,7 @@ class Accepted:
 def accepted_keys(target: Callable) -> Accepted:
     """The keys of a config from which ``target`` is built."""
     names: dict[str, Forms | None] = {}
+    fixed: set[str] = set()  # what a class gives its parent itself
     for function in _constructors(target):
         try:
             parameters = _parameters(function)
@@ -44,16 +45,23 @@ def accepted_keys(target: Callable) -> Accepted:
         for parameter in parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
                 rest = parameter.name
-            elif parameter.kind is not parameter.VAR_POSITIONAL:
-                names.setdefault(parameter.name, forms_of(parameter.annotation))
+            elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name not in fixed:
+                names.setdefault(parameter.name, _forms(parameter))
         if rest is None:
             return Accepted(names, True)
-        goes_on, read, typed_by = _follow(function, rest)
+        goes_on, read, typed_by, given = _follow(function, rest)
+        fixed |= set(given) - set(names)
         names.update({key: None for key in read if key not in names})
         if not goes_on:
             default = next((x.default for x in parameters if x.name == typed_by), None)
             return Accepted(names, False, (typed_by, default) if isinstance(default, str) else None)
     return Accepted(names, False)
+
+
+def _forms(parameter: inspect.Parameter) -> Forms | None:
+    """By its annotation, or where it has none by a default that is a number, yes or no."""
+    by_default = parameter.annotation is parameter.empty and isinstance(parameter.default, (bool, int, float))
+    return forms_of(type(parameter.default) if by_default else parameter.annotation)
 
 
 def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -104,14 +112,14 @@ def _nothing(self) -> None:
 
 
 @cache
-def _follow(function: Callable, rest: str) -> tuple[bool, tuple[str, ...], str | None]:
-    """Whether ``**kwargs`` go to ``super().__init__`` only, the keys that are read from them by name, and the variable
-    that names the class where they go into ``dict(type=variable, **kwargs)``."""
+def _follow(function: Callable, rest: str) -> tuple[bool, tuple[str, ...], str | None, tuple[str, ...]]:
+    """Whether ``**kwargs`` go to ``super().__init__`` only, the keys that are read from them by name, the variable that
+    names the class where they go into ``dict(type=variable, **kwargs)``, and what stands beside them in the call."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
-        return False, (), None
-    receivers, read, typed_by, harmless, uses = [], [], None, 0, 0
+        return False, (), None, ()
+    receivers, read, beside, typed_by, harmless, uses = [], [], [], None, 0, 0
     for node in ast.walk(tree):
         uses += _is_name(node, rest)
         if isinstance(node, ast.Attribute):  # kwargs.get, kwargs.pop
@@ -126,12 +134,14 @@ def _follow(function: Callable, rest: str) -> tuple[bool, tuple[str, ...], str |
                 read += node.args[:1]
             unpacked = [x for x in node.keywords if x.arg is None and _is_name(x.value, rest)]
             receivers += [ast.unparse(node.func)] * len(unpacked)
+            beside += [x.arg for x in node.keywords if x.arg is not None and unpacked]
             if unpacked and ast.unparse(node.func) == 'dict':
                 named = (x.value for x in node.keywords if x.arg == 'type')
                 typed_by = next((x.id for x in named if isinstance(x, ast.Name)), None)
     to_parent = len(receivers) == 1 and receivers[0].startswith('super(') and receivers[0].endswith('.__init__')
     keys = tuple(x.value for x in read if isinstance(x, ast.Constant) and isinstance(x.value, str))
-    return to_parent and uses == harmless + 1, keys, typed_by if len(receivers) == 1 else None
+    typed_by = typed_by if len(receivers) == 1 else None
+    return to_parent and uses == harmless + 1, keys, typed_by, tuple(beside) if to_parent else ()
 
 
 def _is_name(node: ast.AST, name: str) -> bool:

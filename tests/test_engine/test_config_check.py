@@ -169,6 +169,12 @@ OUT_OF_RANGE = {
     'compile': ('yes', "is 'yes', expected True or"),
     'load_from': (5, 'is 5, expected str'),
     'work_dir': (7, 'is 7, expected str'),
+    'tta_model.module': (3, 'the model of the config is put there'),
+    'visualizer.name': (3, 'is 3, expected a text'),
+    'log_processor.window_size': (0, 'is 0, expected a whole number above 0'),
+    'log_processor.by_epoch': ('no', "is the text 'no', expected bool"),  # no annotation, by its default
+    'log_processor.custom_cfg': ([dict(data_src='loss', method_name='mena')], "method_name is 'mena'. Did you mean"),
+    'param_scheduler.0.begin': ('two', "is the text 'two', expected int"),
 }
 # Constructors that are tried once nothing else is wrong.
 TRIED = {
@@ -188,6 +194,10 @@ TRIED = {
         "labels.depth.ignor: .* takes no 'ignor'. Did you mean 'ignore'",
     ),
     'tasks.edge.metric.max_dist': (-1, 'max_dist is a part of the image'),
+    'param_scheduler': (
+        [dict(type='LinearLR', start_factor=0, by_epoch=False)],
+        'param_scheduler.0.start_factor is 0, expected a number above 0',
+    ),
     'tasks.edge.metric.thresholds': (0, 'thresholds: one or more numbers in 0..1'),
 }
 
@@ -248,6 +258,30 @@ def test_values_out_of_their_range(config):
         assert any(re.search(message, line) for line in found), (key, found)
 
 
+def test_own_lines_of_the_log(config):
+    good = [
+        dict(data_src='loss', method_name='mean', window_size='global', log_name='mean_loss'),
+        dict(data_src='loss', method_name='current'),
+    ]
+    check(changed(config, 'log_processor.custom_cfg', good))
+    wrong = [
+        dict(data_src='loss', method_nam='mean', window_size='ten'),
+        dict(method_name='current', windowsize=3),
+        'loss',
+    ]
+    with pytest.raises(ValueError, match='6 mistakes') as error:
+        check(changed(config, 'log_processor.custom_cfg', wrong))
+    for line in (
+        "custom_cfg.0.method_nam: custom_cfg takes no 'method_nam'. Did you mean 'method_name'?",
+        "custom_cfg.0.window_size is 'ten', expected a whole number above 0, or one of",
+        "custom_cfg.1.windowsize: custom_cfg takes no 'windowsize'. Did you mean 'window_size'?",
+        'custom_cfg.0 has no method_name.',
+        'custom_cfg.1 has no data_src.',
+        "custom_cfg.2 is 'loss', expected dict(data_src=",
+    ):
+        assert line in str(error.value), error.value
+
+
 def test_a_factor_may_turn_the_sign(config):
     key = 'train_dataloader.dataset.labels.normals'
     check(changed(config, key, dict(type='NpyReader', dir='normals', scale=-1)))
@@ -302,6 +336,7 @@ def test_keys_of_other_systems():
     for name, key, message in (
         ('m3vit/m3vit_tiny_synthrooms_nyud', 'model.backbone.arch.embed_dim', "Did you mean 'embed_dims'"),
         ('mlore/mlore_vitl_nyud_fsdp', 'strategy.model_wrapper.use_orig_parms', "Did you mean 'use_orig_params'"),
+        ('mlore/mlore_vitl_nyud_fsdp', 'strategy.state_dict_cfg', "MultiTaskFSDPStrategy takes no 'state_dict_cfg'"),
     ):
         with pytest.raises(ValueError, match=message):
             check(changed(Config.fromfile(REPO / f'configs/{name}.py'), key, 1))

@@ -2,12 +2,14 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mlore_mm.models.encoder_facts import encoder_facts
+from mlore_mm.models.encoder_facts import block_indices, encoder_facts, known_levels
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from mlore_mm.registry import MODELS
 from tests import toy_parts  # noqa: F401  registers the toys
 
 RESNET = dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4)
+STEM = dict(RESNET, type='StemResNet')
+VIT = dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=4, num_heads=2), img_size=32)
 
 
 def build(**config):
@@ -57,3 +59,57 @@ def test_levels_that_the_encoder_lacks_are_named():
     head = dict(type='MultiTaskFCNHead', embed_dims=4, in_index=[1, 4])
     with pytest.raises(ValueError, match=r'in_index=\[1, 4\].*4 with \[4, 8, 16, 32\] channels'):
         MultiTaskEncoderDecoder(RESNET, head, tasks=dict(depth=dict(type='Depth')))
+
+
+@pytest.mark.parametrize('given', [[2, 4], [-5], [2, 1], [1, 1], []])
+def test_blocks_that_there_are_not(given):
+    message = r'out_indices=.* of PlainViT: expected ascending numbers of its blocks, 0 to 3, or -4 to -1'
+    with pytest.raises(ValueError, match=message):
+        build(**dict(VIT, out_indices=given))
+
+
+def test_blocks_counted_from_the_end():
+    assert block_indices([0, -2, -1], 4, 'x') == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'levels'),
+    [(RESNET, 4), (dict(RESNET, out_indices=(1, 3)), 2), (STEM, 5), (VIT, 4), (dict(type='ToyTaskEncoder'), None)],
+    ids=['resnet', 'two', 'stem', 'vit', 'unknown'],
+)
+def test_levels_are_counted_before_anything_runs(backbone, levels):
+    built = build(**backbone)
+    assert known_levels(built) == levels
+    if levels is None:
+        return
+    channels = getattr(built, 'level_channels', [8] * levels)
+    for last, wrong in ((levels - 1, False), (levels, True), (-1, True)):
+        head = dict(type='MultiTaskFCNHead', embed_dims=4, in_channels=channels, in_index=[*range(levels - 1), last])
+        if wrong:
+            with pytest.raises(ValueError, match=rf'in_index=.*{last}\], but .* returns {levels} levels'):
+                MultiTaskEncoderDecoder(backbone, head, tasks=dict(depth=dict(type='Depth')))
+        else:
+            MultiTaskEncoderDecoder(backbone, head, tasks=dict(depth=dict(type='Depth')))
+
+
+def test_channels_that_the_encoder_states_are_compared():
+    head = dict(type='MultiTaskFCNHead', embed_dims=4, in_channels=[8, 9], in_index=[0, 3])
+    with pytest.raises(ValueError, match=r'in_channels=\[8, 9\], but PlainViT returns \[8, 8\] channels'):
+        MultiTaskEncoderDecoder(VIT, head, tasks=dict(depth=dict(type='Depth')))
+
+
+@pytest.mark.parametrize(
+    ('config', 'channels'),
+    [
+        (STEM, [4, 4, 8, 16, 32]),
+        (dict(STEM, depth=50, out_indices=(3,)), [4, 128]),
+        (dict(type='TaskPrompterViT', tasks=['a'], arch=VIT['arch'], img_size=32, out_indices=[1, 3]), [8, 8]),
+        (dict(type='M3ViT', tasks=['a'], arch=VIT['arch'], img_size=32), [8]),
+        (dict(type='ModSquadViT', tasks=['a'], arch=VIT['arch'], img_size=32), [8]),
+    ],
+    ids=lambda x: x.get('type') if isinstance(x, dict) else '',
+)
+def test_stated_channels_are_those_that_come(config, channels):
+    backbone = build(**config)
+    assert backbone.level_channels == channels
+    assert encoder_facts(backbone, ['a'], side=32 if 'tasks' in config else 64).channels == tuple(channels)

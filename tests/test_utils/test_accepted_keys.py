@@ -20,6 +20,11 @@ class Plain(Middle):
     pass
 
 
+class Settled(Middle):
+    def __init__(self, **kwargs) -> None:
+        super().__init__(middle=True, **kwargs)
+
+
 class Elsewhere(Base):
     def __init__(self, interval: int = 1, **kwargs) -> None:
         self.size = kwargs.pop('size', None)
@@ -34,6 +39,17 @@ def test_keys_of_parents_are_taken_through_kwargs():
     assert accepted.complete
     assert accepted.names == dict(middle=(bool, type(None)), flag=(bool,), base=None)  # read by name as well
     assert accepted_keys(function).names == dict(a=None, b=(float,))
+
+
+def test_what_a_class_gives_its_parent_cannot_be_given_again():
+    assert set(accepted_keys(Settled).names) == {'flag', 'base'}
+
+
+def test_kinds_by_default_where_nothing_is_annotated():
+    def draw(alpha=0.5, closed=True, size=3, name='x', other=None): ...
+
+    forms = dict(alpha=(float,), closed=(bool,), size=(int,), name=None, other=None)
+    assert accepted_keys(draw).names == forms
 
 
 def test_kwargs_that_go_elsewhere_may_hold_anything_but_near_misses():

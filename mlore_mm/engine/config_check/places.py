@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mlore_mm import registry as ours
 from mlore_mm.engine.config_check.components import Checker, known_types
+from mlore_mm.engine.config_check.display import log_processor, visualizer
 from mlore_mm.tasks import TaskSet
 from mlore_mm.utils.accepted_keys import Accepted, accepted_keys, closest
 
@@ -138,6 +139,15 @@ def schedulers(checker: Checker, name: str, config) -> None:
         checker.component(item, where, ours.PARAM_SCHEDULERS, extra=('convert_to_iter_based',))
         if not checker.problems and isinstance(item, dict) and not item.get('convert_to_iter_based'):
             checker.try_out(item, where, ours.PARAM_SCHEDULERS, optimizer=torch.optim.AdamW(_parameters(), lr=1e-3))
+            _no_rate_of_nothing(checker, where, item)
+
+
+def _no_rate_of_nothing(checker: Checker, place: str, item: dict) -> None:
+    """mmengine computes each rate from the one before by a factor, which does not exist after 0."""
+    for key in ('start_factor', 'gamma'):
+        value = item.get(key)
+        if isinstance(value, (int, float)) and value <= 0:
+            checker.problems.append(f'{place}.{key} is {value}, expected a number above 0, such as 1e-6.')
 
 
 def compiling(checker: Checker, name: str, config) -> None:
@@ -159,6 +169,13 @@ def tasks(checker: Checker, name: str, config) -> None:
             checker.try_out(built.metric, f'{name}.{key}.metric', ours.METRICS, task=key)
 
 
+def tta_model(checker: Checker, name: str, config) -> None:
+    """What averages over flips and scales; the model itself is put in when a test begins."""
+    checker.component(config, name, ours.MODELS)
+    if isinstance(config, dict) and config.get('module') is not None:
+        checker.problems.append(f'{name}.module: the model of the config is put there. Leave it out.')
+
+
 def _by(registry, default: str | None = None, extra: tuple[str, ...] = ()):
     return lambda checker, name, config: checker.component(config, name, registry, default, extra)
 
@@ -178,11 +195,11 @@ PLACES = dict(
     param_scheduler=schedulers,
     default_hooks=hooks,
     custom_hooks=hooks,
-    visualizer=_by(ours.VISUALIZERS, 'Visualizer'),
-    log_processor=_by(ours.LOG_PROCESSORS, 'LogProcessor'),
+    visualizer=visualizer,
+    log_processor=log_processor,
     model_wrapper_cfg=_by(ours.MODEL_WRAPPERS),
     strategy=_by(ours.STRATEGIES),
-    tta_model=_by(ours.MODELS),
+    tta_model=tta_model,
     compile=compiling,
     tta_pipeline=lambda checker, name, config: checker.anything(config, name, ours.TRANSFORMS),
 )

@@ -130,6 +130,11 @@ class M3ViT(BaseModule):
                     parameter.register_hook(lambda grad: grad * expert_grad_scale)
         self.register_load_state_dict_pre_hook(adapt_dense_checkpoint)
 
+    @property
+    def level_channels(self) -> list[int]:
+        """Channels of the one level."""
+        return [self.embed_dims]
+
     def forward(self, x: Tensor, task_id: int) -> tuple[Tensor]:
         """Images (B, 3, H, W), H and W multiples of the patch size, and a task's position, to one map (B, d, h, w).
 

@@ -102,6 +102,11 @@ class ModSquadViT(BaseModule):
             self.layers.append(SquadLayer(width, attn, mlp, drop_path_rate * i / max(depth - 1, 1)))
         self._reset()
 
+    @property
+    def level_channels(self) -> list[int]:
+        """Channels of the one level."""
+        return [self.embed_dims]
+
     def forward(self, x: Tensor, task_id: int) -> tuple[Tensor]:
         """Images (B, 3, H, W), H and W multiples of the patch size, and a task's position, to one map (B, d, h, w).
 

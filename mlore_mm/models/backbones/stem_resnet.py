@@ -19,6 +19,12 @@ class StemResNet(ResNet):
         kwargs: As of ResNet; ``out_indices`` counts its stages, and the stem's map always comes first.
     """
 
+    @property
+    def level_channels(self) -> list[int]:
+        """Channels of the stem's map, and of the stages that are returned."""
+        widths = [self.base_channels * 2**i * self.block.expansion for i in self.out_indices]
+        return [self.stem_channels, *widths]
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
         levels = [x]

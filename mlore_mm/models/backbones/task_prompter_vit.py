@@ -16,6 +16,7 @@ from mlore_mm.models.backbones.vit import (
     init_transformer,
     resize_stored_positions,
 )
+from mlore_mm.models.encoder_facts import block_indices
 from mlore_mm.models.features import Features
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import TaskSet
@@ -90,8 +91,8 @@ class TaskPrompterViT(BaseModule):
         self.tasks, self.patch_size, self.with_cp = list(tasks), patch_size, with_cp
         self.grid = (size[0] // patch_size, size[1] // patch_size)
         windows = _windows(channel_windows, self.grid)
-        indices = [depth * (i + 1) // 4 - 1 for i in range(4)] if out_indices is None else out_indices
-        self.out_indices = [i % depth for i in indices]
+        quarters = sorted({(depth * (i + 1) // 4 - 1) % depth for i in range(4)})
+        self.out_indices = block_indices(quarters if out_indices is None else out_indices, depth, 'TaskPrompterViT')
 
         pixels = self.grid[0] * self.grid[1]
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels)
@@ -113,6 +114,11 @@ class TaskPrompterViT(BaseModule):
         )
         self.ln1 = nn.LayerNorm(self.embed_dims, eps=1e-6)
         self.register_load_state_dict_pre_hook(_adapt_checkpoint)
+
+    @property
+    def level_channels(self) -> list[int]:
+        """Channels of the levels."""
+        return [self.embed_dims] * len(self.out_indices)
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> Features:
         """Images (B, 3, H, W) of the size it was built for; ``tasks`` changes nothing, see above.

@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mlore_mm.models.encoder_depth import Depths
-from mlore_mm.models.encoder_facts import EncoderFacts
+from mlore_mm.models.encoder_facts import EncoderFacts, block_indices
 from mlore_mm.registry import FUNCTIONS, MODELS
 
 
@@ -66,7 +66,7 @@ class TimmBackbone(BaseModule):
         self.plain = len({stride for _, stride in levels}) == 1
         self.norm = self.plain if norm is None else norm
         indices = _default_indices(levels, self.plain) if out_indices is None else out_indices
-        self.out_indices = [i % len(levels) for i in indices]
+        self.out_indices = block_indices(indices, len(levels), model_name)
         self.levels = [levels[i] for i in self.out_indices]
         self.model.prune_intermediate_layers(list(self.out_indices), prune_norm=not self.norm, prune_head=True)
         if with_cp:
@@ -213,7 +213,7 @@ def _levels(model) -> list[tuple[int, int]]:
 
 def _default_indices(levels: list[tuple[int, int]], plain: bool) -> list[int]:
     if plain:
-        return [len(levels) * (i + 1) // 4 - 1 for i in range(4)]
+        return sorted({(len(levels) * (i + 1) // 4 - 1) % len(levels) for i in range(4)})
     return [i for i, (_, stride) in enumerate(levels) if stride >= 4]
 
 

@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mlore_mm.models.encoder_facts import EncoderFacts
+from mlore_mm.models.encoder_facts import EncoderFacts, block_indices
 from mlore_mm.registry import MODELS
 
 # name: (embed_dims, num_layers, num_heads)
@@ -72,8 +72,8 @@ class PlainViT(BaseModule):
             raise ValueError(f'img_size={size} has to be a multiple of patch_size={patch_size}.')
         self.patch_size, self.with_cp = patch_size, with_cp
         self.grid = (size[0] // patch_size, size[1] // patch_size)
-        indices = [depth * (i + 1) // 4 - 1 for i in range(4)] if out_indices is None else out_indices
-        self.out_indices = [i % depth for i in indices]
+        quarters = sorted({(depth * (i + 1) // 4 - 1) % depth for i in range(4)})
+        self.out_indices = block_indices(quarters if out_indices is None else out_indices, depth, 'PlainViT')
 
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, in_channels)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None

@@ -18,10 +18,15 @@ class PredictionHead(BaseModule):
         out_channels: C of the task.
         scale: Factor of the upsampling; 4 for features of stride 16.
         with_cp: In training, compute the large maps twice and keep none of them.
+
+    Raises:
+        ValueError: A scale below 1.
     """
 
     def __init__(self, embed_dims: int, out_channels: int, scale: int = 4, with_cp: bool = True) -> None:
         super().__init__()
+        if scale < 1:
+            raise ValueError(f'scale={scale} of the decode head: maps are made 1 or more times as large.')
         self.with_cp = with_cp
         self.conv = UpsampledConv3x3(embed_dims, embed_dims, scale)
         self.norm = nn.BatchNorm2d(embed_dims)

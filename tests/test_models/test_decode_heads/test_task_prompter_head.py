@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from benchmarks.literal_task_prompter import LiteralTaskPrompterHead, LiteralTaskPrompterViT
+from mlore_mm.models.backbones import TaskPrompterViT
 from mlore_mm.models.backbones.vit import PlainViT
 from mlore_mm.registry import MODELS
 from tests.mlore_models import TASKS, make_samples, randomise
@@ -156,7 +157,7 @@ def test_weights_of_a_plain_vit_load():
 
 def test_initial_prompts():
     torch.manual_seed(0)
-    encoder = build(backbone=dict(arch=dict(embed_dims=800, num_layers=1, num_heads=2), out_indices=[0, 0])).backbone
+    encoder = TaskPrompterViT(['a', 'b', 'c'], dict(embed_dims=800, num_layers=1, num_heads=2), SIZE, channel_windows=4)
     encoder.init_weights()
     assert encoder.prompts.abs().max() <= 2
     assert_close(encoder.prompts.mean().item(), 0.717, atol=0.06, rtol=0)
