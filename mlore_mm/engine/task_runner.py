@@ -32,6 +32,7 @@ from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.config_text import OrderedConfig
+from mlore_mm.utils.thread_errors import shorten_disk_errors
 from mlore_mm.utils.unwrap import bare_model
 from mlore_mm.utils.whole_files import check_writable
 
@@ -217,6 +218,7 @@ class TaskRunnerMixin:
             if len(kept) < len(backends):
                 self.logger.warning('TensorBoard is not installed, so no curves: pip install tensorboard')
             visualizer = dict(visualizer, vis_backends=kept)
+        shorten_disk_errors()
         return super().build_visualizer(visualizer)
 
 

@@ -78,22 +78,33 @@ def written_by_others(path: str | Path, several: bool = False) -> Iterator[Path]
 
     Args:
         path: The file; its folder is made.
-        several: The writer may put more files beside this one and name them in it, so it gets ``path`` itself. What it
-            leaves of that is removed where it fails.
+        several: The writer may put more files beside this one and name them in it, so it gets the same name in a folder
+            of its own; ``path`` takes its place last.
 
     Raises:
         ValueError: The disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    partial = path if several else path.with_name(f'.partial_{path.name}')
+    partial = path.with_name(f'.partial_{path.name}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        os.replace(partial, path)
+        if several:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            yield partial / path.name
+            for written in sorted(partial.iterdir(), key=lambda x: x.name == path.name):
+                os.replace(written, path.with_name(written.name))
+            partial.rmdir()
+        else:
+            yield partial
+            os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # PyTorch's writer of archives has RuntimeErrors for disks
         _discard(partial)
         reason = getattr(error, 'strerror', None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f'Cannot write {path}: {reason}{_free(path)}. Make room, or give another folder.') from error
+    except BaseException:  # whatever else the writer has to say
+        _discard(partial)
+        raise
 
 
 def check_writable(folder: str | Path) -> None:
@@ -129,7 +140,10 @@ def remove_partial(folder: str | Path) -> list[str]:
 
 def _discard(partial: Path) -> None:
     with suppress(OSError):  # the folder itself may be out of reach; the first error is the one to tell
-        partial.unlink(missing_ok=True)
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

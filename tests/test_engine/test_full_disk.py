@@ -141,8 +141,11 @@ def test_writers_of_others_leave_nothing_behind(tmp_path):
 
     def write(text, error=None, several=False):
         with written_by_others(path, several) as file:
-            assert (file == path) == several
+            assert file != path
+            assert (file.name == path.name) == several
             file.write_text(text)
+            if several:
+                file.with_name('a.pt2.data').write_text(f'more {text}')
             if error:
                 raise error
 
@@ -154,4 +157,9 @@ def test_writers_of_others_leave_nothing_behind(tmp_path):
     assert [(x.name, x.read_text()) for x in path.parent.iterdir()] == [('a.pt2', 'old')]
     with pytest.raises(ValueError, match='Cannot write'):
         write('half', FULL, several=True)
-    assert not path.exists()
+    with pytest.raises(KeyError):  # of another kind than disks have
+        write('half', KeyError('odd'), several=True)
+    assert [(x.name, x.read_text()) for x in path.parent.iterdir()] == [('a.pt2', 'old')]
+    write('new', several=True)
+    found = {x.name: x.read_text() for x in path.parent.iterdir()}
+    assert found == {'a.pt2': 'new', 'a.pt2.data': 'more new'}

@@ -238,5 +238,5 @@ def _save_onnx(program: torch.export.ExportedProgram, names: Sequence[str], path
     """One file; weights above 2 GB go into a second one beside it, as ONNX demands."""
     exported = torch.onnx.export(program, dynamo=True, opset_version=OPSET, output_names=list(names), verbose=False)
     exported.model.metadata_props[METADATA] = json.dumps(metadata)
-    with written_by_others(path, several=True):
-        exported.save(str(path))
+    with written_by_others(path, several=True) as file:
+        exported.save(str(file))

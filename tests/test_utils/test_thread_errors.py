@@ -1,0 +1,39 @@
+import errno
+import threading
+
+import pytest
+
+from mlore_mm.utils.thread_errors import shorten_disk_errors
+
+
+@pytest.fixture
+def others(monkeypatch):
+    """What goes on to the hook that was there before."""
+    seen = []
+    monkeypatch.setattr(threading, 'excepthook', seen.append)
+    shorten_disk_errors()
+    shorten_disk_errors()  # once is enough
+    return seen
+
+
+def fail_in_thread(error):
+    def run():
+        raise error
+
+    thread = threading.Thread(target=run, name='writer')
+    thread.start()
+    thread.join()
+
+
+def test_a_full_disk_is_one_line(others, caplog):
+    fail_in_thread(OSError(errno.ENOSPC, 'No space left on device', '/disk/events.1'))
+    assert others == []
+    line = 'Cannot write /disk/events.1: No space left on device. The thread writer, which wrote it, ends.'
+    assert caplog.messages == [line]
+
+
+@pytest.mark.parametrize('error', [OSError(errno.EBADF, 'closed'), ValueError('wrong')], ids=['file', 'value'])
+def test_mistakes_keep_their_traceback(others, caplog, error):
+    fail_in_thread(error)
+    assert [x.exc_value for x in others] == [error]
+    assert caplog.messages == []
