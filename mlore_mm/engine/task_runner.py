@@ -16,7 +16,15 @@ from torch.utils.data import DataLoader
 from mlore_mm.datasets import MultiTaskDataset, SeededDataset
 from mlore_mm.engine.checkpoints import TRAINING_ONLY, check_averages, check_meta, choose_checkpoint, naming_checkpoint
 from mlore_mm.engine.checkpoints.files import steps_in
-from mlore_mm.engine.checkpoints.resume_settings import batch_difference, batch_of, settle_settings, warn_of
+from mlore_mm.engine.checkpoints.resume_settings import (
+    KINDS,
+    batch_difference,
+    batch_of,
+    kinds_of,
+    optimizer_kind,
+    settle_settings,
+    warn_of,
+)
 from mlore_mm.engine.config_check import check_config, check_names, idle_settings
 from mlore_mm.engine.feature_cache import bind_feature_cache
 from mlore_mm.engine.folder_lock import FolderLock
@@ -108,7 +116,8 @@ class TaskRunnerMixin:
                 if isinstance(hook, PreemptionHook):
                     hook.before_validation(self)
         if fn_name == 'before_save_checkpoint':
-            kwargs['checkpoint'].setdefault('meta', {})['batch'] = batch_of(self)
+            meta = kwargs['checkpoint'].setdefault('meta', {})
+            meta['batch'], meta[KINDS] = batch_of(self), kinds_of(getattr(self, 'strategy', self))
         super().call_hook(fn_name, **kwargs)
 
     def _settle_settings(self, checkpoint: dict, source: str) -> None:
@@ -118,7 +127,8 @@ class TaskRunnerMixin:
         if isinstance(wrapper, OptimWrapper) and isinstance(schedulers or [], list):
             choice = self.cfg.get('resume_settings', 'checkpoint')
             built = [x for x in schedulers or [] if hasattr(x, 'param_name')]
-            warn_of(settle_settings(checkpoint, wrapper.param_groups, built, choice), choice, source)
+            told = settle_settings(checkpoint, wrapper.param_groups, built, choice, optimizer_kind(wrapper))
+            warn_of(told, choice, source)
 
     # ---- the three runs ----------------------------------------------------------------------------------------
     def train(self) -> nn.Module:

@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 
 OPTION = 'resume_settings'
 CHOICES = ('checkpoint', 'config')
+KINDS = 'kinds'  # key of what `kinds_of` says, in a checkpoint's meta
+_ALIKE = {'Adam', 'AdamW'}  # the same statistics; how they decay is a setting
 # What a scheduler counts or remembers, and what the optimizer's schedule changes: state and not settings.
 _STATE = ('last_step', '_global_step', '_last_value', 'base_values', 'verbose', 'optimizer')
 
@@ -26,7 +28,9 @@ class _Rates:
     step._with_counter = True
 
 
-def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choice: str) -> list[str]:
+def settle_settings(
+    checkpoint: dict, groups: list[dict], schedulers: list, choice: str, optimizer_kind: str = ''
+) -> list[str]:
     """Compare an optimizer's settings and its schedule, as built from the config, with those of a checkpoint.
 
     Args:
@@ -35,13 +39,15 @@ def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choi
         groups: ``param_groups`` of the optimizer wrapper that was built.
         schedulers: The schedulers that were built, at their first step.
         choice: 'checkpoint' or 'config'.
+        optimizer_kind: Class of the optimizer that was built.
 
     Returns:
         What differs, in words.
 
     Raises:
-        ValueError: Another choice; another kind of optimizer, whose statistics mean something else; or the config's are
-            to be taken, and the groups of parameters differ.
+        ValueError: Another choice; another kind of optimizer, whose statistics mean something else; the checkpoint's
+            schedules are to be taken, and are of other kinds than the config's; or the config's are to be taken, and
+            the groups of parameters differ.
     """
     if choice not in CHOICES:
         raise ValueError(f"{OPTION} is 'checkpoint' or 'config', but got {choice!r}.")
@@ -49,11 +55,16 @@ def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choi
     stored = optimizer.get('param_groups') if isinstance(optimizer, dict) else None
     if not isinstance(stored, list) or not all(isinstance(group, dict) for group in stored):
         return []
-    _check_kind(stored, groups)
+    meta = checkpoint.get('meta')
+    kinds = meta.get(KINDS) if isinstance(meta, Mapping) else None
+    kinds = kinds if isinstance(kinds, Mapping) else {}
+    _check_kind(stored, groups, kinds.get('optimizer'), optimizer_kind)
     if isinstance(optimizer.get('base_param_settings'), dict):  # the rate in mmengine's log
         stored = [*stored, optimizer['base_param_settings']]
     told = list(_group_differences(stored, groups))
     told += _schedule_differences(checkpoint.get('param_schedulers'), schedulers)
+    if choice == 'checkpoint':
+        _check_schedules(checkpoint.get('param_schedulers'), schedulers, kinds.get('schedulers'))
     if not told or choice == 'checkpoint':
         return told
     if len(stored) != len(groups):
@@ -70,8 +81,58 @@ def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choi
     return told
 
 
-def _check_kind(stored: list[dict], groups: list[dict]) -> None:
-    """Optimizers of two kinds have settings of which the other has none; versions of PyTorch only add some."""
+def kinds_of(owner) -> dict:
+    """What a checkpoint says about the optimizer and the schedules of a runner or strategy: names of their classes."""
+    schedulers = getattr(owner, 'param_schedulers', None)
+    return dict(
+        optimizer=optimizer_kind(getattr(owner, 'optim_wrapper', None)),
+        schedulers=[type(x).__name__ for x in schedulers] if isinstance(schedulers, list) else [],
+    )
+
+
+def optimizer_kind(wrapper) -> str:
+    """The class of the optimizer in an optimizer wrapper; '' where there is none, or several."""
+    inside = getattr(wrapper, 'optimizer', None)
+    return '' if inside is None else type(inside).__name__
+
+
+def _check_schedules(stored, schedulers: list, kinds) -> None:
+    """Schedules go on from a checkpoint only where the config's are as many and of the same kinds.
+
+    Checkpoints that do not name theirs are told apart by what the schedules remember.
+    """
+    if not isinstance(stored, list) or not all(isinstance(state, Mapping) for state in stored):
+        return
+    ours = [type(scheduler).__name__ for scheduler in schedulers]
+    if isinstance(kinds, (list, tuple)) and len(kinds) == len(stored):
+        theirs, same = list(kinds), list(kinds) == ours
+    else:
+        theirs = [f'{len(stored)} schedules']
+        same = len(stored) == len(ours) and all(
+            {*state} ^ {*scheduler.state_dict()} <= {*_STATE}
+            for state, scheduler in zip(stored, schedulers, strict=True)
+        )
+    if not same:
+        raise ValueError(
+            f'its param_scheduler is {", ".join(map(str, theirs)) or "empty"}, that of the config '
+            f'{", ".join(ours) or "empty"}, which cannot go on from there. {OPTION}="config" goes to where those of '
+            'the config would be; or give the same param_scheduler.'
+        )
+
+
+def _check_kind(stored: list[dict], groups: list[dict], theirs_is: object = None, ours_is: str = '') -> None:
+    """Statistics of one optimizer mean nothing to another.
+
+    Checkpoints that do not name theirs: optimizers of two kinds have settings of which the other has none; versions
+    of PyTorch only add some.
+    """
+    if isinstance(theirs_is, str) and theirs_is and ours_is:
+        if theirs_is != ours_is and {theirs_is, ours_is} != _ALIKE:
+            raise ValueError(
+                f'it was trained with an optimizer of another kind: {theirs_is}, and the config has {ours_is}. Give '
+                'the same optimizer.type, or start anew from its weights: load_from, without --resume.'
+            )
+        return
     theirs, ours = (
         {key for key in side[0] if not key.startswith('initial_')} if side else set() for side in (stored, groups)
     )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.optim import ConstantLR, PolyLR
 
 from mlore_mm.engine.checkpoints import read_checkpoint
 from mlore_mm.engine.checkpoints.compare import differences
@@ -105,3 +106,57 @@ def test_statistics_of_another_kind_of_optimizer_are_refused():
             settle_settings(checkpoint, own['param_groups'], [], 'checkpoint')
     older = dict(adam, param_groups=[{k: v for k, v in adam['param_groups'][0].items() if k != 'fused'}])
     settle_settings(dict(optimizer=older, meta=dict(iter=1, epoch=0)), adam['param_groups'], [], 'checkpoint')
+
+
+SCHEDULES = {
+    'a class': [dict(type='CosineAnnealingLR', T_max=8, by_epoch=False)],
+    'one more': [dict(type='LinearLR', start_factor=0.1, end=2, by_epoch=False), dict(type='PolyLR', by_epoch=False)],
+}
+
+
+@pytest.fixture(scope='module')
+def stopped(tmp_path_factory):
+    """A checkpoint of Adam and PolyLR after 4 iterations."""
+    folder = tmp_path_factory.mktemp('stopped')
+    train(folder, **SHORT)
+    return str(folder / 'work/iter_4.pth')
+
+
+@pytest.mark.parametrize('kind', SCHEDULES)
+def test_schedules_of_another_kind_cannot_go_on(stopped, tmp_path, kind):
+    other = {**LONG, 'param_scheduler': SCHEDULES[kind]}
+    other.pop('param_scheduler.0.end')
+    config = 'CosineAnnealingLR' if kind == 'a class' else 'LinearLR, PolyLR'
+    with pytest.raises(ValueError, match=f'iter_4.pth.*its param_scheduler is PolyLR, that of the config {config}, '):
+        train(tmp_path, load_from=stopped, resume=True, **other)
+
+
+def test_statistics_of_another_optimizer_with_the_same_settings_are_refused(stopped, tmp_path):
+    """Adamax has no setting that Adam lacks, and would stop at its first step."""
+    adamax = {**LONG, 'optim_wrapper.optimizer': dict(type='Adamax', lr=1e-3)}
+    adamax.pop('optim_wrapper.optimizer.lr')
+    with pytest.raises(ValueError, match='iter_4.pth.*another kind: Adam, and the config has Adamax'):
+        train(tmp_path, load_from=stopped, resume=True, **adamax)
+
+
+def test_adam_and_adamw_share_their_statistics_and_the_decay_is_told(stopped, tmp_path):
+    adamw = {**LONG, 'optim_wrapper.optimizer.type': 'AdamW'}
+    _, log, runner = train(tmp_path, load_from=stopped, resume=True, resume_settings='config', **adamw)
+    assert 'optimizer.decoupled_weight_decay: False in the checkpoint, True in the config' in log
+    assert runner.optim_wrapper.param_groups[0]['decoupled_weight_decay'] is True
+
+
+def test_checkpoints_without_names_are_told_apart_by_what_they_remember(stopped):
+    checkpoint = read_checkpoint(stopped)
+    assert checkpoint['meta']['kinds'] == dict(optimizer='Adam', schedulers=['PolyLR'])
+    del checkpoint['meta']['kinds']
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    for build, same in ((lambda x: PolyLR(x, by_epoch=False, end=5), True), (lambda x: ConstantLR(x), False)):
+        optimizer = torch.optim.Adam(parameters, lr=1e-3)
+        schedulers = [build(optimizer)]
+        groups = optimizer.state_dict()['param_groups']
+        if same:
+            settle_settings(checkpoint, groups, schedulers, 'checkpoint', 'Adam')
+            continue
+        with pytest.raises(ValueError, match='its param_scheduler is 1 schedules, that of the config ConstantLR'):
+            settle_settings(checkpoint, groups, schedulers, 'checkpoint', 'Adam')

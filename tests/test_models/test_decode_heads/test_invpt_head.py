@@ -34,7 +34,7 @@ def build(tasks=('semseg', 'normals', 'edge'), depth=4, size=(64, 128), seed=0, 
 @pytest.mark.parametrize('training', [False, True])
 def test_fast_form_equals_the_literal_one(training):
     """Outputs and gradients of every parameter and level, in double precision."""
-    head = build(depth=1).decode_head.double().train(training)
+    head = build(depth=3).decode_head.double().train(training)
     feats = [torch.randn(2, 8, 4, 8, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     leaves = [*head.parameters(), *feats]
     results = []
@@ -103,7 +103,7 @@ def test_a_size_that_does_not_fit_is_refused():
 
 
 def test_levels_of_a_pyramid():
-    head = build(depth=1, strides=(8, 16, 32)).decode_head.eval()
+    head = build(depth=3, strides=(8, 16, 32)).decode_head.eval()
     with torch.no_grad():
         output = head([torch.randn(1, 8, 8, 16), torch.randn(1, 8, 4, 8), torch.randn(1, 8, 2, 4)])
     assert output.logits['semseg'].shape == (1, 5, 16, 32)
