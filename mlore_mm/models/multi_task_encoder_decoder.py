@@ -45,7 +45,8 @@ class MultiTaskEncoderDecoder(BaseModel):
         tasks: Name to task config, in the order that checkpoints keep. ``bind_tasks`` fills it in from the top level
             of the config.
         aux_tasks: Names among ``tasks`` that are supervised, but not predicted.
-        neck: Config of a module between backbone and head; the head's ``in_channels`` are then to be given.
+        neck: Config of a module between backbone and head; the head's ``in_channels`` are then to be given, unless its
+            attribute ``keeps_levels`` says that channels and strides stay what they were.
         criterion: Config of the criterion.
         frozen_backbone: Encoder without gradients, in evaluation mode.
         frozen_stages: Freeze the stem and so many stages of the encoder, of whatever kind; 0 is the stem alone.
@@ -144,7 +145,7 @@ class MultiTaskEncoderDecoder(BaseModel):
     def _filled(self, head: dict) -> dict:
         """The head's config, with what the encoder knows better than a config."""
         cls = MODELS.get(head['type']) if isinstance(head.get('type'), str) else head.get('type')
-        if cls is None or self.neck is not None:
+        if cls is None or not (self.neck is None or getattr(self.neck, 'keeps_levels', False)):
             return head
         return fill_head(head, accepted_keys(cls).names, lambda: encoder_facts(self.backbone, self.tasks.names))
 

@@ -9,14 +9,15 @@ systems = dict(
             config=f'configs/comparison/{config}_dinov2-s_nyud-small.py',
             cfg_options={'optim_wrapper.optimizer.lr': rate},
         )
+        for rate in (1e-3, 3e-3, 1e-2)
         for system, config in {
-            'hard sharing': 'hard-sharing',
             'MLoRE': 'mlore',
-            'FGMoE-style': 'fgmoe-style',
+            'hard sharing': 'hard-sharing',
             'InvPT': 'invpt',
+            'FGMoE-style': 'fgmoe-style',
             'PAD-Net': 'pad-net',
+            'linear probe': 'linear-probe',
         }.items()
-        for rate in (1e-3, 2e-3, 4e-3)
     },
 )
 single_task = None

@@ -14,6 +14,7 @@ from .gated_conv import GatedConv
 from .initial_prediction import InitialPrediction
 from .invpt_stage import EnlargingConvs, InvPTStage
 from .level_fusion import LevelFusion, LevelFusionHead
+from .level_norm import LevelNorm
 from .low_rank_expert import LowRankExpert, LowRankExpertBank
 from .low_rank_mixture import LowRankMixture
 from .mixture_attention import ExpertUsage, MixtureAttention, WideAttention
@@ -64,6 +65,7 @@ __all__ = [
     'InvPTStage',
     'LevelFusion',
     'LevelFusionHead',
+    'LevelNorm',
     'LowRankExpert',
     'LowRankExpertBank',
     'LowRankMixture',
