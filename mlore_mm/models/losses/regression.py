@@ -1,10 +1,10 @@
 """L1 losses: plain maps such as depth, and unit vectors."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, at_valid, full_precision, masked_mean
 from mlore_mm.registry import MODELS
+from mlore_mm.utils.vectors import unit_vectors
 
 
 @MODELS.register_module()
@@ -38,6 +38,6 @@ class NormalsL1Loss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor, valid: Tensor, reduction: Reduction = PER_PROCESS) -> Tensor:
         """Prediction of any length and unit vectors, both (B, 3, H, W), valid (B, 1, H, W) bool, to a scalar."""
-        prediction = F.normalize(full_precision(logits), dim=1)
+        prediction = unit_vectors(full_precision(logits), dim=1)
         loss = masked_mean((prediction - at_valid(target, valid)).abs(), valid, reduction)
         return loss if self.average == 'pixels' else loss / logits.shape[1]
