@@ -1,8 +1,14 @@
 """Yes or no per pixel, by one logit or by two: what saliency and boundaries share."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
 from torch import Tensor
 
 from mlore_mm.tasks.base import Task
+from mlore_mm.tasks.drawing import draw_scalar, probability_to_bytes
+from mlore_mm.tasks.results import ProbabilityResult, TaskResult
 from mlore_mm.utils.finite import with_nonfinite_of
 
 
@@ -35,3 +41,34 @@ def check_two_class(task: Task) -> None:
             f"Task '{task.name}' ({type(task).__name__}) has labels from 0 to 1, so ignore_value={task.ignore_value} "
             f'would leave labels out. Leave it at 255, and name unlabelled pixels by `ignore` of the label reader.'
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryTask(Task):
+    """A task whose prediction is the probability of yes; a subclass has defaults, labels and ``colormap``."""
+
+    result_type: ClassVar[type[TaskResult]] = ProbabilityResult
+    values_unit: ClassVar[str] = 'probability'
+    file_note: ClassVar[str] = 'PNG: probability times 255'
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_two_class(self)
+
+    def activate(self, logits: Tensor) -> Tensor:
+        return probability(logits)
+
+    def finalize(self, scores: Tensor) -> Tensor:
+        return foreground(scores)
+
+    def value_range(self, *maps: np.ndarray) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def draw(self, values: np.ndarray, value_range=None) -> np.ndarray:
+        return draw_scalar(np.where(values[0] == self.ignore_value, 0, values[0]), 0, 1, self.colormap)
+
+    def to_file(self, pred: np.ndarray) -> tuple[np.ndarray, str]:
+        return probability_to_bytes(pred[0]), '.png'
+
+    def result(self, pred: np.ndarray) -> ProbabilityResult:
+        return ProbabilityResult(task=self.name, probability=pred[0].astype(np.float32))
