@@ -66,6 +66,17 @@ def bind_feature_cache(cfg) -> None:
         )
 
 
+def unbind_feature_cache(cfg) -> None:
+    """Take what :func:`bind_feature_cache` put around the data sets away, in place, for a tool that needs images.
+
+    The config that a training on stored features leaves in its work folder has it.
+    """
+    for split in SPLITS:
+        loader = cfg.get(f'{split}_dataloader')
+        while loader and loader.dataset.get('type') == WRAPPER:
+            loader['dataset'] = loader.dataset.dataset
+
+
 def _needs_images(model, inner) -> str | None:
     if 'module' in model:
         return 'it is augmented at test time'

@@ -2,12 +2,17 @@
 
 import signal
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from PIL import Image
 from torch.testing import assert_close
 
+from mlore_mm.apis import init_model
+from mlore_mm.apis.analysis.benchmark import loader_batches
+from mlore_mm.apis.analysis.browse import browse_dataset
 from mlore_mm.apis.training.cache_features import cache_features
 from mlore_mm.datasets import CachedFeaturesDataset
 from mlore_mm.engine.checkpoints import differences
@@ -119,3 +124,15 @@ def test_one_changed_bit_is_another_encoder():
     with torch.no_grad():
         other.norm.running_mean[0] += 1e-30
     assert weights_digest(one) != weights_digest(other)
+
+
+def test_tools_that_need_images_take_them_from_the_config_of_a_cached_training(config, stores, tmp_path):
+    cfg = load(config, **{'feature_cache.path': str(stores / 'drawn'), 'work_dir': str(tmp_path)})
+    bound = RUNNERS.build(cfg).cfg  # as a work folder keeps it
+    assert bound.val_dataloader.dataset.type == 'CachedFeaturesDataset'
+    model = init_model(bound)
+    assert model.cfg.val_dataloader.dataset == bound.val_dataloader.dataset.dataset
+    (batch,) = loader_batches(bound, 1)
+    assert batch['inputs'][0].float().std() > 1  # a picture, and no placeholder
+    (file,) = browse_dataset(bound, out_dir=tmp_path / 'pictures', split='train', count=1)
+    assert np.asarray(Image.open(file)).std() > 1

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
+from mlore_mm.engine.feature_cache import unbind_feature_cache
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import bind_tasks
 from mlore_mm.utils.half_precision import autocast_to, check_dtype
@@ -67,6 +68,7 @@ def random_batches(size: tuple[int, int], count: int, batch_size: int = 1) -> It
 def loader_batches(cfg: Config, count: int, batch_size: int = 1) -> Iterator[dict]:
     """The first ``count`` batches of the config's test data."""
     cfg = bind_tasks(cfg.copy())
+    unbind_feature_cache(cfg)
     init_default_scope(cfg.get('default_scope', 'mlore_mm'))
     cfg.test_dataloader.batch_size = batch_size
     for _, batch in zip(range(count), Runner.build_dataloader(cfg.test_dataloader), strict=False):

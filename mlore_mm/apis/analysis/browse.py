@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from PIL import Image
 
+from mlore_mm.engine.feature_cache import unbind_feature_cache
 from mlore_mm.registry import DATASETS
 from mlore_mm.tasks import TaskSet, bind_tasks
 from mlore_mm.utils.whole_files import write_picture
@@ -56,7 +57,9 @@ def browse_dataset(
     cfg = copy.deepcopy(cfg)
     if tasks:
         cfg.task_names = list(tasks)
-    dataset = DATASETS.build(bind_tasks(cfg)[f'{split}_dataloader'].dataset)
+    cfg = bind_tasks(cfg)
+    unbind_feature_cache(cfg)
+    dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     task_set, files = TaskSet(dataset.metainfo['tasks']), []
     set_random_seed(seed)
     count = min(count, len(dataset))

@@ -23,6 +23,7 @@ from mlore_mm.engine.checkpoints import (
     put_back_frozen,
     read_checkpoint,
 )
+from mlore_mm.engine.feature_cache import unbind_feature_cache
 from mlore_mm.engine.hooks import TaskOrderHook
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
@@ -58,6 +59,7 @@ def init_model(
     else:
         cfg = load_config(str(config), cfg_options=cfg_options)
     cfg = bind_tasks(cfg)
+    unbind_feature_cache(cfg)
     init_default_scope(cfg.get('default_scope', 'mlore_mm'))
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
