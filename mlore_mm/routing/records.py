@@ -104,6 +104,18 @@ class RouterTrace:
         return layers
 
 
+def check_records(trace: RouterTrace | None, loss: str) -> None:
+    """
+    Raises:
+        ValueError: There is no trace, or no router wrote into it, so the loss of that name is made of nothing.
+    """
+    if trace is None or not trace.records:
+        raise ValueError(
+            f'{loss} found no router record: nothing in the model routes, or the forward pass ran outside a router '
+            'trace. Remove it from `auxiliary_losses`, or use a backbone or head with routers.'
+        )
+
+
 _OPEN: list[RouterTrace] = []
 _TASKS: list[tuple[str, ...]] = []
 

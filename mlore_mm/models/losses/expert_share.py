@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, full_precision, mean_of_rows
 from mlore_mm.registry import MODELS
-from mlore_mm.routing.records import RouterTrace
+from mlore_mm.routing.records import RouterTrace, check_records
 
 
 @MODELS.register_module()
@@ -31,8 +31,7 @@ class ExpertShareLoss(nn.Module):
         Raises:
             ValueError: There is no trace, or no router wrote into it.
         """
-        if trace is None or not trace.records:
-            raise ValueError('ExpertShareLoss found no router record: nothing in the model routes.')
+        check_records(trace, type(self).__name__)
         terms = [self._of_layer(records, reduction) for records in trace.by_layer().values()]
         terms = [term for term in terms if term is not None]
         return self.loss_weight * torch.stack(terms).mean() if terms else trace.records[0].gates.sum() * 0

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from mlore_mm.models.losses.load_balance import squared_variation
 from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, full_precision
 from mlore_mm.registry import MODELS
-from mlore_mm.routing.records import RouterRecord, RouterTrace
+from mlore_mm.routing.records import RouterRecord, RouterTrace, check_records
 
 
 @MODELS.register_module()
@@ -37,11 +37,7 @@ class ImportanceLoadLoss(nn.Module):
         Raises:
             ValueError: There is no trace, or no router wrote into it.
         """
-        if trace is None or not trace.records:
-            raise ValueError(
-                'ImportanceLoadLoss found no router record: nothing in the model routes, or the forward pass ran '
-                'outside a router trace. Remove it from `auxiliary_losses`, or use a backbone or head with routers.'
-            )
+        check_records(trace, type(self).__name__)
         return self.loss_weight * sum(self.of_record(record, reduction) for record in trace.records)
 
     def of_record(self, record: RouterRecord, reduction: Reduction = PER_PROCESS) -> Tensor:

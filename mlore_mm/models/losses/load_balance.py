@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, full_precision, mean_of_rows
 from mlore_mm.registry import MODELS
-from mlore_mm.routing.records import RouterTrace
+from mlore_mm.routing.records import RouterTrace, check_records
 
 
 @MODELS.register_module()
@@ -32,11 +32,7 @@ class LoadBalanceLoss(nn.Module):
         Raises:
             ValueError: There is no trace, or no router wrote into it.
         """
-        if trace is None or not trace.records:
-            raise ValueError(
-                'LoadBalanceLoss found no router record: nothing in the model routes, or the forward pass ran outside '
-                'a router trace. Remove `load_balance` from `auxiliary_losses`, or use a backbone or head with routers.'
-            )
+        check_records(trace, type(self).__name__)
         rows = [torch.cat([full_precision(r.flat_gates) for r in records]) for records in trace.by_layer().values()]
         loads = [mean_of_rows(x, reduction) for x in rows]
         terms = [squared_variation(load) for load in loads]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mlore_mm.models.losses.reduction import PER_PROCESS, Reduction, full_precision
 from mlore_mm.registry import MODELS
-from mlore_mm.routing.records import RouterRecord, RouterTrace
+from mlore_mm.routing.records import RouterRecord, RouterTrace, check_records
 
 LEGACY_EPS = 1e-4
 
@@ -62,11 +62,7 @@ class ModSquadRouterLoss(nn.Module):
         Raises:
             ValueError: There is no trace, or no router wrote into it.
         """
-        if trace is None or not trace.records:
-            raise ValueError(
-                'ModSquadRouterLoss found no router record: nothing in the model routes, or the forward pass ran '
-                'outside a router trace. Remove it from `auxiliary_losses`, or use a backbone or head with routers.'
-            )
+        check_records(trace, type(self).__name__)
         total = 0
         for name, records in trace.by_layer().items():
             terms = self.of_layer(records, reduction)
