@@ -48,3 +48,9 @@ INFERENCERS = _child('INFERENCERS', 'apis')
 # The registries of our own: kinds of task (see mlore_mm/tasks), and how label files are read.
 TASKS = Registry('task', scope='mlore_mm', locations=['mlore_mm.tasks'])
 LABEL_READERS = Registry('label reader', scope='mlore_mm', locations=['mlore_mm.datasets'])
+
+
+def class_of(config: dict, registry: Registry = MODELS) -> type | None:
+    """The class that ``type`` of a config names by its name, with or without scope, or is; None where there is none."""
+    named = config.get('type')
+    return registry.get(named) if isinstance(named, str) else named

@@ -136,15 +136,14 @@ def _head(config: Config) -> Mapping:
 def differences(layout: MLoRELayout, config: Config) -> list[str]:
     """A line for every setting of a bound config that disagrees with the checkpoint; empty where it fits."""
     # Here and not above: a converter that is only asked for a layout needs no models.
-    from mlore_mm.models.backbones.vit import ARCHITECTURES
+    from mlore_mm.models.backbones.vit import ARCHITECTURES, PlainViT
+    from mlore_mm.models.decode_heads import MLoREDecodeHead
+    from mlore_mm.registry import class_of
     from mlore_mm.tasks import TaskSet
 
     model, head = _model(config), _head(config)
     backbone = model.get('backbone') or {}
-    if backbone.get('type') not in ('PlainViT', 'mlore_mm.PlainViT') or head.get('type') not in (
-        'MLoREDecodeHead',
-        'mlore_mm.MLoREDecodeHead',
-    ):
+    if class_of(backbone) is not PlainViT or class_of(head) is not MLoREDecodeHead:
         return [f'model: PlainViT and MLoREDecodeHead are needed, not {backbone.get("type")} and {head.get("type")}']
     arch = backbone.get('arch', 'base')
     dims, depth = ARCHITECTURES[arch][:2] if isinstance(arch, str) else (arch['embed_dims'], arch['num_layers'])

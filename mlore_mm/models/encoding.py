@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mlore_mm.models.encoded_images import EncodedImages
 from mlore_mm.models.features import Features
-from mlore_mm.registry import MODELS
+from mlore_mm.registry import MODELS, class_of
 from mlore_mm.routing import task_context
 from mlore_mm.tasks import TaskSet
 
@@ -20,9 +20,7 @@ def build_backbone(config: dict, tasks: TaskSet) -> nn.Module:
         ValueError: The class names a ``call_mode`` that there is not, or cannot be built from these settings.
     """
     config = dict(config)
-    cls = config.get('type')
-    cls = MODELS.get(cls) if isinstance(cls, str) else cls
-    if getattr(cls, 'needs_tasks', False):
+    if getattr(class_of(config), 'needs_tasks', False):
         config['tasks'] = tasks
     try:
         backbone = MODELS.build(config)

@@ -24,7 +24,7 @@ from mlore_mm.models.partially_dynamic import apply_rules, compact_layers
 from mlore_mm.models.size_groups import size_groups
 from mlore_mm.models.sliding_windows import check_windows, slide_inference
 from mlore_mm.models.train_steps import STEPS, check_step, step_one_by_one
-from mlore_mm.registry import MODELS
+from mlore_mm.registry import MODELS, class_of
 from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet, check_task_names
@@ -144,7 +144,7 @@ class MultiTaskEncoderDecoder(BaseModel):
 
     def _filled(self, head: dict) -> dict:
         """The head's config, with what the encoder knows better than a config."""
-        cls = MODELS.get(head['type']) if isinstance(head.get('type'), str) else head.get('type')
+        cls = class_of(head)
         if cls is None or not (self.neck is None or getattr(self.neck, 'keeps_levels', False)):
             return head
         return fill_head(head, accepted_keys(cls).names, lambda: encoder_facts(self.backbone, self.tasks.names))

@@ -9,7 +9,8 @@ from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.literal_parts import run_literal_in_parts
-from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, set_form
+from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, default_forms, set_form
+from mlore_mm.models.backbones import PlainViT
 from tests.shared import REPO
 from tests.tiny import write_tiny
 
@@ -103,3 +104,16 @@ def test_images_per_second(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run('benchmark', *common[:4], 5, '--device', 'cpu')
     assert 'there are 5: raise --images' in capsys.readouterr().err
+
+
+def test_forms_go_by_the_class_and_not_by_its_spelling():
+    class OwnViT(PlainViT):
+        pass
+
+    def forms(head, backbone):
+        return default_forms(Config(dict(model=dict(decode_head=dict(type=head), backbone=dict(type=backbone)))))
+
+    every = ('literal', 'wide', 'deploy')
+    assert forms('MLoREDecodeHead', 'PlainViT') == forms('mlore_mm.MLoREDecodeHead', OwnViT) == every
+    assert forms('MLoREDecodeHead', 'mmseg.ResNet') == ('wide', 'deploy')
+    assert forms('InvPTHead', 'PlainViT') == ('wide',)

@@ -9,8 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlore_mm.apis.analysis.model_parts import run_in_parts
 from mlore_mm.apis.inference.init_model import init_model
+from mlore_mm.models.backbones.vit import PlainViT
 from mlore_mm.models.decode_heads import MLoREDecodeHead
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
+from mlore_mm.registry import class_of
 
 FORMS = ('wide', 'folded', 'deploy', 'deploy-factors')
 
@@ -39,10 +41,14 @@ def padded_shape(model: MultiTaskEncoderDecoder, shape: tuple[int, int]) -> tupl
 
 def default_forms(cfg: Config) -> tuple[str, ...]:
     """Forms worth a column: those of MLoRE, the literal one on a plain ViT only; one of any other decoder."""
-    if 'MLoRE' not in str(cfg.model.decode_head.type):
+    if not _is(cfg.model.decode_head, MLoREDecodeHead):
         return ('wide',)
-    plain = str(cfg.model.backbone.type).rpartition('.')[2] == 'PlainViT'
-    return ('literal', 'wide', 'deploy') if plain else ('wide', 'deploy')
+    return ('literal', 'wide', 'deploy') if _is(cfg.model.backbone, PlainViT) else ('wide', 'deploy')
+
+
+def _is(config: dict, kind: type) -> bool:
+    cls = class_of(config)
+    return isinstance(cls, type) and issubclass(cls, kind)
 
 
 def set_form(model: MultiTaskEncoderDecoder, form: str) -> None:

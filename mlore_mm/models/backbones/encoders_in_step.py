@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mlore_mm.models.features import Features
-from mlore_mm.registry import MODELS
+from mlore_mm.registry import MODELS, class_of
 from mlore_mm.tasks import in_order
 
 
@@ -42,7 +42,7 @@ class EncodersInStep(BaseModule):
         self.order = in_order(tasks, task_order)
         self.encoders = nn.ModuleDict({task: MODELS.build(dict(encoder)) for task in self.order})
         channels = self.encoders[self.order[0]].stage_channels
-        stages = MODELS.get(exchange['type']).stages
+        stages = class_of(exchange).stages
         self.exchange = nn.ModuleDict(
             {s: MODELS.build(dict(exchange, tasks=self.order, channels=n)) for s, n in channels.items() if s in stages}
         )

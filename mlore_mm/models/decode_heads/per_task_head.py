@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mlore_mm.models.decode_heads.base import MultiTaskHead
 from mlore_mm.models.features import Features
 from mlore_mm.models.output import MultiTaskOutput
-from mlore_mm.registry import MODELS
+from mlore_mm.registry import MODELS, class_of
 from mlore_mm.tasks import TaskSet
 
 
@@ -64,7 +64,7 @@ class PerTaskHead(MultiTaskHead):
 
 
 def _build(config: dict, out_channels: int) -> nn.Module:
-    cls = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
+    cls = class_of(config)
     if cls is not None and cls.__module__.startswith('mmseg.'):
         return MODELS.build({'num_classes': out_channels, 'loss_decode': [], **config, 'out_channels': out_channels})
     return MODELS.build({**config, 'out_channels': out_channels})
