@@ -79,7 +79,6 @@ SHARED = {
     'models/losses/grad_norm': 'test_models/test_losses/test_weighting.py',
     'models/losses/objective_weighting': 'test_models/test_losses/test_weighting.py',
     'models/layers/token_router': 'test_models/test_backbones/test_m3vit.py',
-    'models/ops/full_precision': 'test_models/test_backbones/test_m3vit.py',
     'models/ops/recompute': 'test_models/test_fast_paths.py',
     'models/layers/initial_prediction': 'test_models/test_golden_pad_net.py',
     'models/layers/residual_blocks': 'test_models/test_golden_pad_net.py',

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mlore_mm.converters.densemtl import DEEPLAB_ROWS
+from mlore_mm.converters.naming import naming
 from mlore_mm.converters.published import register_system
 from mlore_mm.converters.rename import KeyTable
+from mlore_mm.engine.checkpoints import read_checkpoint, write_checkpoint
+from mlore_mm.engine.checkpoints.weights import check_values
 
 CROSS_STITCH = register_system(
     'cross_stitch',
@@ -46,6 +49,22 @@ MTAN = register_system(
         name='published MTAN',
     ),
 )
+
+
+def join_files(files: Mapping[str, str], dst: str) -> int:
+    """:func:`join_single_tasks` with checkpoints of ours, by task; how many tensors were written to ``dst``.
+
+    Raises:
+        ValueError: Naming the file: it cannot be read, has numbers that are not finite, or no head for its task.
+    """
+    joined = {}
+    for task, path in files.items():
+        state = read_checkpoint(path)['state_dict']
+        check_values({}, state, path)
+        with naming(path):
+            joined.update(join_single_tasks({task: state}))
+    write_checkpoint(dict(state_dict=joined, meta={}), dst)
+    return len(joined)
 
 
 def join_single_tasks(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

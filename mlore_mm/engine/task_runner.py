@@ -7,9 +7,10 @@ from importlib.util import find_spec
 
 from mmengine.config import ConfigDict
 from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -25,6 +26,7 @@ from mlore_mm.engine.checkpoints.resume_settings import (
     settle_settings,
     warn_of,
 )
+from mlore_mm.engine.checkpoints.weights import check_precision
 from mlore_mm.engine.config_check import check_config, check_names, idle_settings
 from mlore_mm.engine.feature_cache import bind_feature_cache
 from mlore_mm.engine.folder_lock import FolderLock
@@ -106,6 +108,7 @@ class TaskRunnerMixin:
             check_meta(kwargs['checkpoint'], name, source is not None)
             check_averages(kwargs['checkpoint'], name)
             if source is not None:
+                self._check_what_goes_on(kwargs['checkpoint'], name)
                 self._settle_settings(kwargs['checkpoint'], name)
                 meta = kwargs['checkpoint']['meta']
                 told = batch_difference(meta.get('batch'), batch_of(self), meta['iter'])
@@ -119,6 +122,20 @@ class TaskRunnerMixin:
             meta = kwargs['checkpoint'].setdefault('meta', {})
             meta['batch'], meta[KINDS] = batch_of(self), kinds_of(getattr(self, 'strategy', self))
         super().call_hook(fn_name, **kwargs)
+
+    def _check_what_goes_on(self, checkpoint: dict, source: str) -> None:
+        """A training goes on from the weights that it trained, in their precision, and has something left to do."""
+        if 'ema_state_dict' in checkpoint and not any(isinstance(hook, EMAHook) for hook in self.hooks):
+            raise ValueError(
+                f'{source} was trained with EMAHook: its weights are averages, and the trained ones are beside them. '
+                'Keep EMAHook in custom_hooks; or start anew from the averages: load_from, without --resume.'
+            )
+        check_precision(dict(bare_model(self.model).named_parameters()), checkpoint['state_dict'], source)
+        done, loop = checkpoint['meta']['iter'], self._train_loop
+        if isinstance(loop, BaseLoop) and done >= loop.max_iters:
+            self.logger.warning(
+                f'{source} is of iteration {done}, and this training has {loop.max_iters}: nothing is left to train.'
+            )
 
     def _settle_settings(self, checkpoint: dict, source: str) -> None:
         """Say where the config and the checkpoint give another rate or schedule, and take those of one of them."""

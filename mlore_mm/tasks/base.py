@@ -1,6 +1,6 @@
 """The base class of tasks: how labels are stored, augmented and scored, and how predictions are decoded and drawn."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import ClassVar
 
@@ -83,6 +83,12 @@ class Task:
             raise ValueError(
                 f"Task '{self.name}' has interpolation={self.interpolation!r}, expected one of {INTERPOLATIONS}."
             )
+        for key in ('loss', 'metric'):
+            if not isinstance(getattr(self, key), Mapping):
+                raise ValueError(
+                    f"Task '{self.name}' has {key}={getattr(self, key)!r}, expected dict(type='...'). Leave {key} out "
+                    'for that of its kind, or the task out of `eval_tasks` where it is not to be evaluated.'
+                )
         if self.out_channels < 1:
             raise ValueError(f"Task '{self.name}' needs out_channels >= 1, but got {self.out_channels}.")
         for key, value in self._said_by_metric().items():

@@ -4,10 +4,12 @@ import csv
 import json
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -18,6 +20,7 @@ from mlore_mm.apis.comparison.costs import parameter_counts
 from mlore_mm.apis.comparison.plan import SINGLE, read_plan
 from mlore_mm.apis.comparison.results import directions, summarise
 from mlore_mm.apis.comparison.tables import format_score, markdown
+from mlore_mm.engine.hooks.run_clock_hook import peak_memory
 from tests.shared import REPO
 from tests.tiny import TRAINING, write_rooms, write_tiny
 
@@ -266,3 +269,13 @@ def test_frozen_parameters_are_told_apart():
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     model[0].requires_grad_(False)
     assert parameter_counts(model) == dict(trainable=3, frozen=8)
+
+
+def test_peak_memory_is_in_bytes_everywhere(monkeypatch):
+    """Linux says kilobytes in /proc; elsewhere getrusage says kilobytes, and bytes on a Mac."""
+    assert 50e6 < peak_memory() < 1e12
+    monkeypatch.setattr(Path, 'read_text', lambda *args: '')
+    monkeypatch.setattr(resource, 'getrusage', lambda who: SimpleNamespace(ru_maxrss=3000))
+    for platform, wanted in (('linux', 3_072_000), ('darwin', 3000)):
+        monkeypatch.setattr(sys, 'platform', platform)
+        assert peak_memory() == wanted

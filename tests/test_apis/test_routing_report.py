@@ -18,6 +18,7 @@ from mlore_mm.apis.analysis.routing_report import (
     without_expert,
 )
 from mlore_mm.routing import trace_routing
+from mlore_mm.visualization.routing_plot import plot_token_experts, plot_usage
 from tests.shared import REPO
 from tests.tiny import SINGLE_STAGE, write_rooms, write_tiny
 
@@ -106,3 +107,18 @@ def test_command_line(files, tmp_path, monkeypatch, capsys):
     names = {'overview', 'decode_head_stage0_block0', 'decode_head_stage0_block1', 'decode_head_stage0_block0_ablation'}
     assert {path.stem for path in out.glob('*.png')} == names
     assert all(Image.open(path).width > 500 for path in out.glob('*.png'))
+
+
+def test_panels_that_are_left_over_stay_empty():
+    """Four tasks need two rows of three panels, a photo and four layers two rows of four."""
+    steps, shares = np.array([1, 3, 5]), np.full((3, 2), 0.5)
+    figure = plot_usage('x', dict.fromkeys('abcd', (steps, shares)))
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title() for ax in panels] == list('abcd')
+    assert panels[0].images[0].get_extent() == [0, 6, 1.5, -0.5]  # each step in the middle of its column
+    assert sum(not ax.axison for ax in figure.axes) == 2
+    experts = np.array([[0, 1], [1, 1]])
+    figure = plot_token_experts('x', np.zeros((4, 4, 3), np.uint8), dict.fromkeys('abcd', (experts, 3)))
+    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == [f'{name}: 2 of 3' for name in 'abcd']
+    legend = next(ax for ax in figure.axes if ax.get_title()).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ['1: 75%', '0: 25%']

@@ -67,3 +67,10 @@ def test_browsing_writes_a_picture_per_sample(cfg, tmp_path):
     assert all(Image.open(x).width < 3 * 300 for x in files)  # the image and one task
     with pytest.raises(ValueError, match='no val_dataloader'):
         browse_dataset(cfg, tmp_path / 'out', split='val')
+
+
+def test_without_a_work_folder_nothing_is_written(cfg, tmp_path):
+    before = set(tmp_path.rglob('*'))
+    cfg.pop('work_dir')
+    evaluate_trivial(cfg)
+    assert {path for path in tmp_path.rglob('*') if 'evaluation' not in path.name} == before

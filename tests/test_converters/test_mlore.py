@@ -7,11 +7,14 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mlore_mm.converters import INVPT
 from mlore_mm.converters.mlore import mm_to_official, official_to_mm
 from mlore_mm.converters.mlore_layout import differences, fitting_configs, read_layout
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
+from tests.mlore_models import randomise
 from tests.shared import REPO
+from tests.systems import SYSTEMS
 
 RANKS = [5, 2, 7, 3]  # not sorted
 CONFIG = f"""
@@ -199,3 +202,20 @@ def test_pieces_have_their_own_memory():
     pieces = mm_to_official(ours, (2, 3))
     assert len(pieces) == 2
     assert all(x.untyped_storage().nbytes() == x.numel() * 4 for x in pieces.values())
+
+
+def test_invpt_there_and_back_with_what_it_never_uses():
+    model = MODELS.build(SYSTEMS['invpt'].config())
+    randomise(model)
+    state = model.state_dict()
+    published = INVPT.to_published(state)
+    width, last = len(state[f'decode_head.mix.{list(model.tasks)[0]}.bias']), len(state['decode_head.skips.1.bias'])
+    never = 'module.multi_task_decoder.invpt.norm_mt.weight'
+    assert published[never].tolist() == [0] * len(model.tasks) * last
+    assert published['module.multi_task_decoder.invpt.redu_chan.0.0.weight'].shape == (width, width, 1, 1)
+    names = INVPT.to_published(dict.fromkeys(state, 'a name'))
+    assert never not in names
+    ours, left_out = INVPT.to_ours(published)
+    assert set(ours) == set(state)
+    assert all(torch.equal(ours[key], value) for key, value in state.items())
+    assert never.removeprefix('module.') in {key.removeprefix('module.') for key in left_out}

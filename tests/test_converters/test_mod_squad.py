@@ -63,3 +63,9 @@ def test_another_number_of_tasks():
     state = {'task_embedding': torch.zeros(1, 3, 12)}
     with pytest.raises(ValueError, match='has 3 tasks, but there are 2 of them'):
         ModSquadTable(['a', 'b']).to_ours(state)
+
+
+def test_tasks_that_are_called_by_numbers_come_in_their_order():
+    """A published file knows positions only; of twelve tasks '10' is not the second."""
+    state = {f'backbone.task_embedding.{i}': torch.full((2,), float(i)) for i in reversed(range(12))}
+    assert MOD_SQUAD.to_published(state)['task_embedding'][0, :, 0].tolist() == list(range(12))

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from mlore_mm.datasets import CityscapesDataset
 from mlore_mm.datasets.checking_config import check_dataset, open_datasets
+from mlore_mm.datasets.transforms import NormalsFromDepth
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import bind_tasks
 from tests.shared import REPO
@@ -135,3 +136,12 @@ def test_without_cameras_normals_say_what_they_need(root):
         loader.dataset.labels = dict(depth=dict(type='ScaledReader', dir='disparity/train', suffix='_disparity.png'))
     with pytest.raises(ValueError, match='needs the intrinsics of the camera'):
         sample(cfg)
+
+
+def test_normals_are_written_where_the_task_is_there_only():
+    step, depth = NormalsFromDepth(), np.full((16, 20), 2, np.float32)
+    data = dict(img=np.zeros((16, 20, 3), np.uint8), targets=dict(depth=depth), intrinsics=(9.0, 9.0, 10.0, 8.0))
+    assert list(step.transform(data)['targets']) == ['depth']
+    data['targets']['normals'] = np.zeros((16, 20, 3), np.float32)
+    length = np.linalg.norm(step.transform(data)['targets']['normals'], axis=2)
+    assert length.max() == pytest.approx(1)

@@ -9,6 +9,8 @@ import torch
 
 from mlore_mm.engine.checkpoints import read_checkpoint
 from mlore_mm.registry import RUNNERS
+from tests.test_engine.test_epoch_loop import build as build_epochs
+from tests.test_engine.test_preemption_hook import Signal, stopped
 from tests.test_engine.test_runner import load
 
 
@@ -110,3 +112,10 @@ def test_a_validation_alone_saves_nothing(tmp_path):
     before = files(tmp_path)
     build(tmp_path, load_from=str(tmp_path / 'work/iter_4.pth')).val()
     assert files(tmp_path) == before
+
+
+def test_a_stop_inside_an_epoch_says_how_far_it_was(tmp_path):
+    """Two iterations an epoch: after the third, one epoch is whole; mmengine would say two."""
+    stopped(build_epochs(tmp_path, Signal(2)))
+    meta = read_checkpoint(tmp_path / 'work/iter_3.pth')['meta']
+    assert (meta['epoch'], meta['iter']) == (1, 3)

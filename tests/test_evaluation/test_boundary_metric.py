@@ -11,7 +11,7 @@ from PIL import Image
 
 from mlore_mm.apis.analysis.eval_boundary import eval_boundary
 from mlore_mm.apis.inference.save_predictions import save_predictions
-from mlore_mm.evaluation.counting_pool import CountingPool
+from mlore_mm.evaluation.counting_pool import QUEUED_BYTES, CountingPool
 from mlore_mm.evaluation.functional.boundary import FAST_THRESHOLDS, FULL_THRESHOLDS, compiled
 from mlore_mm.registry import METRICS
 from mlore_mm.structures import MultiTaskDataSample
@@ -213,3 +213,7 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
 
     monkeypatch.setattr(compiled.numba, 'njit', without_cache)
     assert compiled.compiled(lambda x: x + 1)(2) == 3
+
+
+def test_a_thousand_photos_may_wait_and_two_thousand_not():
+    assert 1000 * 512 * 512 <= QUEUED_BYTES < 2000 * 512 * 512

@@ -311,3 +311,24 @@ def test_nothing_found_is_zero_and_not_nan():
 def test_a_gain_needs_a_baseline():
     with pytest.raises(ValueError, match='a baseline is 0'):
         relative_gain(1.0, 0.0, True)
+
+
+def test_normals_of_eight_bits_by_hand():
+    """0.62 is 206.55 of 255, which is cut off to 206; 0 is 127.5, cut off to 127; 0.7846 is 227.54."""
+    exact = [[0.62], [0.0], [0.7846]]
+    tasks = TaskSet(dict(normals=dict(type='SurfaceNormals')))
+    sample = sample_of('normals', exact, exact)
+    assert evaluate(tasks, [sample], 'normals')['mErr'] == pytest.approx(0, abs=0.03)
+    stored = [2 * x / 255 - 1 for x in (206, 127, 227)]
+    cosine = sum(a * b[0] for a, b in zip(stored, exact, strict=True)) / math.hypot(*stored) / math.hypot(0.62, 0.7846)
+    found = evaluate(tasks, [sample], 'normals', eight_bit=True)['mErr']
+    assert found == pytest.approx(math.degrees(math.acos(cosine)), abs=0.01)
+    assert found > 0.2
+
+
+def test_probabilities_as_they_are_meet_255_thresholds():
+    """Between 0.44 and 0.41 lie 105/256 to 112/256, and none of the published thresholds."""
+    sample = sample_of('sal', [0.44, 0.41], [1, 0])
+    assert evaluate(SALIENCY, [sample], 'sal', squash_twice=False)['maxF'] == pytest.approx(100)
+    metric = METRICS.build(dict(SALIENCY['sal'].metric, task='sal', squash_twice=False))
+    assert metric.thresholds.tolist() == [i / 256 for i in range(1, 256)]

@@ -127,3 +127,12 @@ def test_a_routing_writes_its_record():
     assert (first.layer, first.task, second.task) == ('encoder/block1', 'depth', 'edge')
     for name in ('probabilities', 'gates', 'experts', 'logits', 'noisy_logits'):
         assert torch.equal(getattr(first, name)[1], getattr(second, name))
+
+
+def test_without_being_asked_evaluation_and_exports_have_no_noise():
+    logits, sigma = torch.tensor([[0.5, 0.4, 0.3]]), torch.full((1, 3), 9.0)
+    wanted = TopKGate(top_k=1, noise='none')(logits).gates
+    for seed in range(5):
+        torch.manual_seed(seed)
+        assert torch.equal(TopKGate(top_k=1).eval()(logits, sigma).gates, wanted)
+        assert torch.equal(TopKGate(top_k=1, noise=9.0).eval()(logits).gates, wanted)

@@ -14,10 +14,11 @@ from mlore_mm.datasets.pascal_classes import HUMAN_PARTS, NORMALS_CLASSES
 from mlore_mm.synth_rooms import Recipe, generate, make_view
 from mlore_mm.synth_rooms.classes import KINDS, PART_NAMES
 from mlore_mm.synth_rooms.labels import annotation, boundaries, encode_normals, saliency
-from mlore_mm.synth_rooms.mannequin import mannequin
+from mlore_mm.synth_rooms.mannequin import clothes, mannequin, torso
 from mlore_mm.synth_rooms.render import View, render
 from mlore_mm.synth_rooms.scene import sample_scene
 from mlore_mm.synth_rooms.shapes import Material, ball, box, rod
+from mlore_mm.synth_rooms.textures import lattice, noise
 from tests.shared import REPO, shared_path
 from tests.test_datasets.golden import build_dataset, run_stage
 
@@ -377,3 +378,22 @@ def test_command_line_says_what_it_wrote(tmp_path, monkeypatch, capsys):
     code, _, error = call('--seed', '4')
     assert code == 1
     assert 'Add --overwrite' in error
+
+
+def test_noise_is_between_its_four_corners():
+    """At the corners a corner's number, in the middle their mean, at a quarter 3/16 - 2/64 of the next one."""
+    corners = lattice(np.array([2.0, 3, 2, 3]), np.array([5.0, 5, 6, 6]), 7)
+    assert len(set(corners)) == 4
+    assert noise(np.array([2.0, 3, 2, 3]), np.array([5.0, 5, 6, 6]), 7) == pytest.approx(corners)
+    assert noise(np.array([2.5]), np.array([5.5]), 7) == pytest.approx(corners.mean())
+    low, high = (corners[i] * 0.84375 + corners[i + 1] * 0.15625 for i in (0, 2))
+    assert noise(np.array([2.25]), np.array([5.75]), 7) == pytest.approx(low * 0.15625 + high * 0.84375)
+
+
+def test_the_trunk_stands_upright_between_hip_and_shoulders():
+    wear = clothes(np.random.default_rng(0))
+    for shape in torso(wear):
+        np.testing.assert_allclose(shape.centre[[0, 2]], 0, atol=1e-12)
+        np.testing.assert_allclose(np.abs(shape.axes[:, 1]), [0, 1, 0], atol=1e-12)
+        assert 0.9 < shape.centre[1] < 1.41
+    assert torso(wear)[0].half[1] * 2 == pytest.approx(0.41)  # 0.97 to 1.38 m

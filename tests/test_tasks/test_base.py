@@ -163,3 +163,9 @@ def test_a_class_may_be_left_out_and_the_marker_of_the_readers_with_it():
     label = np.array([[0, 1, 3, 255]], dtype=np.uint8)
     assert task.check_values(label) is None
     assert task.valid_mask(torch.from_numpy(label)[None]).tolist() == [[[False, True, True, False]]]
+
+
+@pytest.mark.parametrize('key', ['loss', 'metric'])
+def test_a_loss_and_a_metric_are_needed(key):
+    with pytest.raises(ValueError, match=f"Task 'x' has {key}=None, expected dict.type='...'."):
+        TaskSet(dict(x=dict(type='Depth', **{key: None})))

@@ -27,3 +27,9 @@ def test_opposite_borders_go_in_turns():
 def test_passes_mirror_each_other():
     turned = [code >> 4 | (code & 15) << 4 for code in range(256)]  # by half a turn
     assert DELETABLE[0].tolist() == DELETABLE[1][turned].tolist()
+
+
+def test_it_is_a_table_of_bytes():
+    """Filters over whole images look pixels up in it and combine the answers bit by bit."""
+    assert (DELETABLE.dtype, DELETABLE.shape) == ('uint8', (2, 256))
+    assert set(DELETABLE.ravel().tolist()) == {0, 1}

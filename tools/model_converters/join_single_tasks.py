@@ -8,8 +8,7 @@ Example:
 import argparse
 
 from mlore_mm.apis.training.config import user_errors
-from mlore_mm.converters import join_single_tasks
-from mlore_mm.engine.checkpoints import read_checkpoint, write_checkpoint
+from mlore_mm.converters.sharing import join_files
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -25,10 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     with user_errors():
         files = dict(_pair(entry) for entry in args.models)
-        checkpoints = {task: read_checkpoint(path) for task, path in files.items()}
-        state = join_single_tasks({task: c.get('state_dict', c) for task, c in checkpoints.items()})
-        write_checkpoint(dict(state_dict=state, meta={}), args.dst)
-    print(f'Wrote {len(state)} tensors of {", ".join(files)} to {args.dst}.')
+        count = join_files(files, args.dst)
+    print(f'Wrote {count} tensors of {", ".join(files)} to {args.dst}.')
 
 
 def _pair(entry: str) -> tuple[str, str]:

@@ -46,8 +46,7 @@ def settle_settings(
 
     Raises:
         ValueError: Another choice; another kind of optimizer, whose statistics mean something else; the checkpoint's
-            schedules are to be taken, and are of other kinds than the config's; or the config's are to be taken, and
-            the groups of parameters differ.
+            schedules are to be taken, and are of other kinds than the config's; or other groups of parameters.
     """
     if choice not in CHOICES:
         raise ValueError(f"{OPTION} is 'checkpoint' or 'config', but got {choice!r}.")
@@ -63,16 +62,15 @@ def settle_settings(
         stored = [*stored, optimizer['base_param_settings']]
     told = list(_group_differences(stored, groups))
     told += _schedule_differences(checkpoint.get('param_schedulers'), schedulers)
+    if len(stored) != len(groups):
+        raise ValueError(
+            f'it has {len(stored)} groups of parameters, and the config makes {len(groups)} (paramwise_cfg, or what is '
+            'frozen). Give the same, or start anew from the weights: load_from, without --resume.'
+        )
     if choice == 'checkpoint':
         _check_schedules(checkpoint.get('param_schedulers'), schedulers, kinds.get('schedulers'))
     if not told or choice == 'checkpoint':
         return told
-    if len(stored) != len(groups):
-        raise ValueError(
-            f"{OPTION}='config' needs the checkpoint's groups of parameters, but it has {len(stored)} and the config "
-            f'makes {len(groups)}. Start anew from the weights: load_from, without --resume.'
-        )
-    meta = checkpoint['meta']
     states, rates = _go_to(schedulers, groups, meta['iter'], meta['epoch'])
     for group, own, rate in zip(stored, groups, rates, strict=True):
         group.update({key: value for key, value in own.items() if key not in ('params', 'param_names')})
@@ -194,8 +192,6 @@ def warn_of(told: list[str], choice: str, source: str) -> None:
 
 
 def _group_differences(stored: list[dict], groups: list[dict]) -> Iterator[str]:
-    if len(stored) != len(groups):
-        yield f'groups of parameters: {len(stored)} in the checkpoint, {len(groups)} in the config'
     seen = set()
     for theirs, ours in zip(stored, groups, strict=False):
         scheduled = {key.removeprefix('initial_') for key in (*theirs, *ours) if key.startswith('initial_')}

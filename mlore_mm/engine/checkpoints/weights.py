@@ -43,6 +43,21 @@ def fill_model(model: nn.Module, weights: Mapping[str, Tensor], source: str, opt
     _say_what_is_left(own, weights, source, [*missing, *misfits], optional, unused)
 
 
+def check_precision(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:
+    """See that a training goes on from what it saved, and not from weights that were rounded since.
+
+    Raises:
+        ValueError: Naming a weight with fewer bits than the model's.
+    """
+    for name, value in weights.items():
+        ours = own.get(name)
+        if ours is not None and ours.is_floating_point() and value.element_size() < ours.element_size():
+            raise ValueError(
+                f"{source} has weight '{name}' rounded to {value.dtype}, the model's is {ours.dtype}: a training "
+                'cannot go on from it as if nothing had happened. Start from it by load_from, without --resume.'
+            )
+
+
 def check_values(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:
     """See that numbers are finite, and of the kind of the model's ``own``: floating, whole, or yes and no.
 
@@ -55,6 +70,11 @@ def check_values(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], sourc
             raise ValueError(
                 f"{source} has weight '{name}' as {_kind(value)} ({value.dtype}), the model's is {_kind(ours)} "
                 f'({ours.dtype}). Its values were lost when they were converted; take the file from before that.'
+            )
+        if value.is_floating_point() and value.element_size() < 2:
+            raise ValueError(
+                f"{source} has weight '{name}' as {value.dtype}, which is no form to keep weights in. Take the file "
+                'from before it was compressed.'
             )
         if not value.is_floating_point() or (ours is not None and ours.numel() and not _finite(ours)):
             continue

@@ -17,20 +17,27 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from mlore_mm.apis import init_model
 from mlore_mm.apis.inference.init_model import load_weights
-from mlore_mm.converters import published
+from mlore_mm.converters import extract_task, published
+from mlore_mm.converters.mlore import mm_to_official
+from mlore_mm.converters.mlore_files import convert_to_mm
 from mlore_mm.converters.naming import naming
 from mlore_mm.converters.published import convert_to_ours, convert_to_published
+from mlore_mm.converters.sharing import join_files
 from mlore_mm.converters.vit import augreg_to_timm, read_vit, timm_to_mm
 from mlore_mm.engine.checkpoints import CheckedPretrainedInit, checkpoint_bytes
 from mlore_mm.registry import MODELS, RUNNERS
 from mlore_mm.tasks import bind_tasks
+from tests.mlore_models import build_mlore
 from tests.shared import REPO
+from tests.systems import SYSTEMS
 from tests.test_converters.test_vit import augreg_arrays
 from tests.test_datasets.fuzz import mutate
 from tests.training import train, write_config
 
 KINDS = ('named', 'equal', 'other weights', 'unnamed')
+RANKS = (3, 7, 2, 5)
 ODD = (None, 5, -1, 10**30, math.nan, 'x', '', (), [1], {}, {'a': 1}, True, b'x', torch.zeros(2), {5: {}}, [[None]])
 CONFIG = str(REPO / 'configs/pad_net/pad-net_tiny_synthrooms_nyud.py')
 
@@ -64,7 +71,7 @@ def cases(folder: Path) -> dict[str, Case]:
     def resume(path):
         return _filled(runner.model, lambda: runner.resume(path))
 
-    theirs = _published(folder)
+    theirs, mlore, extraction = _published(folder), build_mlore(ranks=RANKS), _Extraction()
     return {
         'test .pth': Case('.pth', weights_alone, test),
         'test .safetensors': Case('.safetensors', weights_alone, test),
@@ -76,6 +83,11 @@ def cases(folder: Path) -> dict[str, Case]:
             '.pth', torch.load(folder / 'ours.pth', weights_only=True), lambda path: _converted_back(path, folder)
         ),
         'converter vit': Case('.pth', augreg_to_timm(augreg_arrays()), _vit),
+        'mlore2mm': Case(
+            '.pth', dict(model=mm_to_official(mlore.state_dict(), RANKS)), lambda path: _mlore(path, folder)
+        ),
+        'join': Case('.pth', dict(state_dict=_single()), lambda path: _joined(path, folder)),
+        'extract': Case('.pth', extraction.content(), extraction),
     }
 
 
@@ -128,6 +140,41 @@ def _converted_back(path: str, folder: Path) -> dict[str, Tensor]:
     return torch.load(folder / 'converted.pth', weights_only=True)['model']
 
 
+def _mlore(path: str, folder: Path) -> dict[str, Tensor]:
+    convert_to_mm(path, str(folder / 'converted.pth'), grid=(2, 3))
+    return torch.load(folder / 'converted.pth', weights_only=True)['state_dict']
+
+
+def _single() -> dict[str, Tensor]:
+    names = ('backbone.conv1.weight', 'backbone.bn1.bias', 'decode_head.heads.depth.conv.weight')
+    return {name: torch.full((3, 2), float(i + 1)) for i, name in enumerate(names)}
+
+
+def _joined(path: str, folder: Path) -> dict[str, Tensor]:
+    join_files(dict(depth=path), str(folder / 'joined.pth'))
+    return torch.load(folder / 'joined.pth', weights_only=True)['state_dict']
+
+
+class _Extraction:
+    """One task of Mod-Squad, with counts of its experts, cut out of a checkpoint."""
+
+    def __init__(self) -> None:
+        model = copy.deepcopy(SYSTEMS['mod_squad'].config())
+        self.cfg = Config(dict(tasks=model['tasks'], model=model))
+        self.model = init_model(self.cfg)
+        self.task = list(self.model.tasks)[0]
+
+    def content(self) -> dict:
+        for part in self.model.backbone.mixtures().values():
+            part.usage.count = torch.arange(part.usage.count.numel()).view_as(part.usage.count).double() + 1
+        return copy.deepcopy(dict(state_dict=dict(self.model.state_dict()), meta=dict(tasks=list(self.model.tasks))))
+
+    def __call__(self, path: str) -> dict[str, Tensor]:
+        load_weights(self.model, path)
+        with naming(path):
+            return extract_task(self.cfg, self.model, self.task).state
+
+
 def _vit(path: str) -> dict[str, Tensor]:
     with naming(path):
         return timm_to_mm(read_vit(path))[0]
@@ -161,6 +208,9 @@ def odd(content: dict, rng: np.random.Generator) -> tuple[dict, str]:
             lambda x: x.to_sparse() if x.dim() else x.bool(),
             lambda x: x.to('meta'),
             lambda x: x.to(torch.complex64),
+            lambda x: x.half() if x.is_floating_point() else x.int(),
+            lambda x: x.bfloat16() if x.is_floating_point() else x.short(),
+            lambda x: x.to(torch.float8_e4m3fn) if x.is_floating_point() else x.bool(),
         )
         way = int(rng.integers(len(ways)))
         place[key] = ways[way](inner)
@@ -214,6 +264,13 @@ def outcomes(
 
 
 def _same(found: dict, expected: dict) -> bool:
+    """Up to weights that were stored in 16 bits, whose values are the rounded ones."""
     return found.keys() == expected.keys() and all(
-        found[name].dtype == x.dtype and torch.equal(found[name], x) for name, x in expected.items()
+        any(torch.equal(found[name], form) for form in (x, *_rounded(x))) for name, x in expected.items()
+    )
+
+
+def _rounded(x: Tensor) -> list[Tensor]:
+    return [x.to(kind).to(form) for kind in (torch.float16, torch.bfloat16) for form in (x.dtype, kind)] * (
+        x.is_floating_point()
     )

@@ -13,6 +13,9 @@ WAYS = (
     'converter',
     'converter back',
     'converter vit',
+    'mlore2mm',
+    'join',
+    'extract',
 )
 
 

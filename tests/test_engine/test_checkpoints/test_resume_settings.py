@@ -160,3 +160,35 @@ def test_checkpoints_without_names_are_told_apart_by_what_they_remember(stopped)
             continue
         with pytest.raises(ValueError, match='its param_scheduler is 1 schedules, that of the config ConstantLR'):
             settle_settings(checkpoint, groups, schedulers, 'checkpoint', 'Adam')
+
+
+def test_other_groups_of_parameters_cannot_go_on(stopped, tmp_path):
+    other = {**LONG, 'optim_wrapper.paramwise_cfg': dict(custom_keys={'heads.depth': dict(lr_mult=10)})}
+    with pytest.raises(ValueError, match='iter_4.pth.*it has [0-9]+ groups of parameters, and the config makes'):
+        train(tmp_path, load_from=stopped, resume=True, **other)
+
+
+@pytest.mark.parametrize('length', [3, 4])
+def test_a_training_that_has_nothing_left_says_so(stopped, tmp_path, length):
+    _, log, _ = train(tmp_path, load_from=stopped, resume=True, **{**SHORT, 'train_cfg.max_iters': length})
+    assert f'is of iteration 4, and this training has {length}: nothing is left to train.' in log
+    assert not list((tmp_path / 'work').glob('iter_*.pth'))
+
+
+def test_averages_are_not_taken_for_trained_weights(tmp_path):
+    train(tmp_path, custom_hooks=[dict(type='EMAHook')], **SHORT)
+    path = str(tmp_path / 'work/iter_4.pth')
+    with pytest.raises(ValueError, match='iter_4.pth was trained with EMAHook: its weights are averages'):
+        train(tmp_path, load_from=path, resume=True, **LONG)
+    train(tmp_path, load_from=path, resume=True, custom_hooks=[dict(type='EMAHook')], **LONG)
+
+
+@pytest.mark.parametrize('kind', [torch.float16, torch.bfloat16])
+def test_weights_that_were_rounded_are_no_place_to_go_on_from(stopped, tmp_path, kind):
+    checkpoint = torch.load(stopped, weights_only=True)
+    name = next(name for name, x in checkpoint['state_dict'].items() if name.endswith('weight'))
+    checkpoint['state_dict'][name] = checkpoint['state_dict'][name].to(kind)
+    torch.save(checkpoint, tmp_path / 'rounded.pth')
+    with pytest.raises(ValueError, match=f"rounded.pth has weight '{name}' rounded to {kind}"):
+        train(tmp_path, load_from=str(tmp_path / 'rounded.pth'), resume=True, **LONG)
+    train(tmp_path, load_from=str(tmp_path / 'rounded.pth'), **SHORT)  # a start is another matter

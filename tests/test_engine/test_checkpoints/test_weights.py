@@ -8,7 +8,7 @@ from torch import nn
 
 from mlore_mm.apis import init_model
 from mlore_mm.engine.checkpoints import fill_model, read_checkpoint
-from mlore_mm.engine.checkpoints.weights import check_averages, require_all_weights
+from mlore_mm.engine.checkpoints.weights import check_averages, check_values, require_all_weights
 from mlore_mm.registry import RUNNERS
 from tests.test_engine.test_runner import load
 from tests.tiny import write_tiny
@@ -228,3 +228,11 @@ def test_the_tiny_model_from_a_test_of_its_own(tmp_path):
     model = init_model(config, checkpoint)
     assert model.state_dict().keys() == weights.keys()
     assert all(torch.equal(x, weights[name]) for name, x in model.state_dict().items())
+
+
+def test_eight_bits_are_no_weights():
+    own = dict(a=torch.ones(2))
+    with pytest.raises(ValueError, match="x.pth has weight 'a' as torch.float8_e4m3fn, which is no form"):
+        check_values(own, dict(a=own['a'].to(torch.float8_e4m3fn)), 'x.pth')
+    for kind in (torch.float16, torch.bfloat16, torch.float64):
+        check_values(own, dict(a=own['a'].to(kind)), 'x.pth')

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from mlore_mm.registry import MODELS
 from tests.mlore_models import TASKS, randomise
+from tests.systems import SYSTEMS
 
 FCN = dict(type='MultiTaskFCNHead', embed_dims=6)
 MLORE = dict(type='MLoREDecodeHead', embed_dims=8, ranks=[2, 3, 1], task_rank=2, top_k=2, grid=(4, 6))
@@ -63,3 +64,15 @@ def test_features_that_do_not_fit_are_named(config):
 def test_more_experts_chosen_than_there_are():
     with pytest.raises(ValueError, match='top_k=4 of 3 experts'):
         build(MLORE, top_k=4)
+
+
+@pytest.mark.parametrize('name', SYSTEMS)
+def test_auxiliary_logits_are_computed_in_training_or_on_request(name):
+    model = MODELS.build(SYSTEMS[name].config())
+    head, images = model.decode_head, torch.randn(2, 3, *SYSTEMS[name].size)
+    groups = set(head.auxiliary_groups or ())
+    with torch.no_grad():
+        assert set(model.train().decode(images).auxiliary) >= groups
+        assert model.eval().decode(images).auxiliary == {}
+        head.evaluated_groups = frozenset(sorted(groups)[:1])
+        assert set(model.decode(images).auxiliary) == head.evaluated_groups

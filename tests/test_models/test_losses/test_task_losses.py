@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mlore_mm.models.losses.reduction import Reduction, masked_share, mean_of_rows
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import TaskSet
 from tests.reference import compact_reference, full_reference
@@ -169,3 +170,14 @@ def test_channels_are_averaged():
 def test_a_boundary_weight_of_all_or_nothing_is_refused(weight):
     with pytest.raises(ValueError, match=f'0 < pos_weight < 1 .* got {weight}'):
         MODELS.build(dict(type='BalancedBCELoss', pos_weight=weight))
+
+
+def test_mean_of_rows_by_hand():
+    rows = torch.tensor([[1.0, 0.0], [3.0, 1.0], [5.0, 5.0]])
+    for reduction in (Reduction(), Reduction(whole_batch=True)):
+        assert mean_of_rows(rows, reduction).tolist() == [3, 2]
+        share = masked_share(
+            torch.tensor([True, False, True, True]), torch.tensor([True, True, True, False]), reduction
+        )
+        assert share.item() == pytest.approx(2 / 3)
+        assert reduction.share == 1

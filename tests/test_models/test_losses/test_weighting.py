@@ -321,3 +321,14 @@ def test_weights_are_the_same_in_all_processes(tmp_path):
     move = 0.5 * 0.5 * math.log(2) / 2
     assert first[0] == pytest.approx([-move, move], rel=1e-5)
     assert first[1] == pytest.approx([2 * 0.85 / 1.9, 2 * 1.05 / 1.9], rel=1e-5)
+
+
+@pytest.mark.parametrize(('dtype', 'expected'), [(torch.float64, torch.float64), (torch.bfloat16, torch.float32)])
+def test_learned_scales_are_squared_in_full_precision(dtype, expected):
+    """1.1 squared is 1.21; L / (2 * 1.21) + log(1 + 1.21) of L = 2."""
+    weighting = MODELS.build(dict(type='LearnedScaleWeighting', tasks=TASKS)).to(dtype)
+    weighting.scales.data.fill_(1.1)
+    stored = float(weighting.scales[0])
+    found = weighting(dict(semseg=torch.tensor(2.0, dtype=expected)))['semseg']
+    assert found.dtype == expected
+    assert found.item() == pytest.approx(2 / (2 * stored**2) + math.log1p(stored**2), rel=1e-6)

@@ -27,3 +27,8 @@ def test_with_a_map_of_the_full_size_behind_it():
     conv = ReflectConvELU(5, 4).double()
     x, skip = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(2, 2, 8, 10, dtype=torch.float64)
     assert_close(conv(x, skip, doubled=True), conv(F.interpolate(x, scale_factor=2), skip))
+
+
+def test_without_a_bias():
+    x, weight = torch.randn(1, 2, 3, 2), torch.randn(4, 2, 3, 3)
+    assert_close(doubled_conv3x3(x, weight), doubled_conv3x3(x, weight, torch.zeros(4)))
