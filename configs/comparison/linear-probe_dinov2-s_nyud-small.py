@@ -22,3 +22,4 @@ model = dict(
         ),
     )
 )
+optim_wrapper = dict(optimizer=dict(lr=1e-2))

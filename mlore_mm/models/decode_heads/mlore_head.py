@@ -43,6 +43,8 @@ class MLoREDecodeHead(MultiTaskHead):
         scale: Upsampling before the last layers; 4 brings stride 16 to stride 4.
         in_index: Levels taken from the backbone.
         reference_level: Which of them sets the grid; levels of other strides are resized to it.
+        identity_init: Begin with blocks that pass their input on, see :meth:`MLoREBlock.start_as_identity`. A short
+            training learns much faster then, if ``detach_generic=False`` lets gradients take that path.
         init_cfg: As in mmengine.
     """
 
@@ -69,6 +71,7 @@ class MLoREDecodeHead(MultiTaskHead):
         init_cfg: dict | None = None,
         img_size: tuple[int, int] | None = None,
         strides: Sequence[int] | None = None,
+        identity_init: bool = False,
     ) -> None:
         super().__init__(tasks, in_channels, in_index, reference_level, init_cfg)
         grid = grid or grid_of(img_size, strides, reference_level)
@@ -77,7 +80,7 @@ class MLoREDecodeHead(MultiTaskHead):
         names, stages = list(self.tasks), len(self.in_channels)
         gate = dict(top_k=top_k, pre_softmax=pre_softmax, **(gate or {}))
         block_args = (names, embed_dims, ranks, task_rank, tuple(grid), gate)
-        self.embed_dims = embed_dims
+        self.embed_dims, self.identity_init = embed_dims, identity_init
         self.project = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
         self.stages = nn.ModuleList(
             nn.ModuleList(
@@ -95,6 +98,12 @@ class MLoREDecodeHead(MultiTaskHead):
             raise ValueError(f"deploy is True, False or 'factors', but got {deploy!r}.")
         if deploy:
             self.switch_to_deploy(precompute=deploy != 'factors')
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        if self.identity_init:
+            for block in self.blocks():
+                block.start_as_identity()
 
     def switch_to_deploy(self, precompute: bool = True) -> None:
         """Fold every block, in place; see :meth:`MLoREBlock.switch_to_deploy`."""

@@ -118,6 +118,29 @@ class MLoREBlock(BaseModule):
             return FoldedMixture.of_parts(parts, tasks, precompute=False)
         return wide(parts)
 
+    @torch.no_grad()
+    def start_as_identity(self, expert_scale: float = 0.1) -> None:
+        """Make the block ``GELU(BN(x + small))`` of its input: entry, generic convolution and exit pass theirs on.
+
+        Source: none of MLoRE; residual networks begin so (a small last scale, Goyal et al., 2017).
+
+        Args:
+            expert_scale: Of the experts' norm, beside features that are passed on.
+
+        Raises:
+            ValueError: The generic convolution is partially dynamic and has no kernel of its own.
+        """
+        if isinstance(self.generic_conv, PadConv2d):
+            raise ValueError(
+                f'{self.name}: identity_init=True of the decode head does not go with a partially dynamic generic '
+                'convolution. Leave one of identity_init and the rule of partially_dynamic out.'
+            )
+        for conv in (*self.conv_in.values(), *self.conv_out.values(), self.generic_conv):
+            nn.init.dirac_(conv.weight)
+            nn.init.zeros_(conv.bias)
+        for norm in self.norm_experts.values():
+            nn.init.constant_(norm.weight, expert_scale)
+
     @property
     def parts(self) -> MixtureParts:
         """What the mixture is made of."""

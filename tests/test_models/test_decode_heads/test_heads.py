@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
+from mlore_mm.models.partially_dynamic import apply_rules
 from mlore_mm.registry import MODELS
-from tests.mlore_models import TASKS, randomise
+from tests.mlore_models import TASKS, build_mlore, randomise
 from tests.systems import SYSTEMS
 
 FCN = dict(type='MultiTaskFCNHead', embed_dims=6)
@@ -76,3 +78,24 @@ def test_auxiliary_logits_are_computed_in_training_or_on_request(name):
         assert model.eval().decode(images).auxiliary == {}
         head.evaluated_groups = frozenset(sorted(groups)[:1])
         assert set(model.decode(images).auxiliary) == head.evaluated_groups
+
+
+def test_mlore_may_begin_with_blocks_that_pass_their_input_on():
+    options = dict(tasks={'semseg': TASKS['semseg'], 'depth': TASKS['depth']}, in_channels=[4, 5])
+    head = MODELS.build(dict(MLORE, **options, identity_init=True))
+    head.init_weights()
+    x = torch.randn(1, 2, 8, 4, 6)
+    for block in head.eval().blocks():
+        assert block.norm_experts['depth'].weight.eq(0.1).all()
+        block.start_as_identity(expert_scale=0)
+        for expert in block.task_expert.values():
+            torch.nn.init.zeros_(expert.expand.weight)
+            torch.nn.init.zeros_(expert.expand.bias)
+        assert_close(block(x, ['semseg', 'depth']), F.gelu(x).expand(2, -1, -1, -1, -1), atol=1e-4, rtol=1e-4)
+
+
+def test_identities_need_a_generic_convolution_of_one_kernel():
+    model = build_mlore(identity_init=True)
+    apply_rules(model, [dict(modules='decode_head.*.generic_conv')])
+    with pytest.raises(ValueError, match='does not go with a partially dynamic'):
+        model.decode_head.init_weights()
