@@ -125,3 +125,19 @@ def test_the_inferencer_takes_them(tmp_path):
     )
     with pytest.raises(ValueError, match=r'shape \(32, 48, 3\), expected \(H, W, 6\)'):
         infer(IMAGE[..., :3])
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((2, 3, 4, 4)),
+        np.zeros((5, 6, 4), bool),
+        np.zeros((5, 6, 4), 'c8'),
+        np.zeros((5, 6)),
+        np.zeros(4),
+    ],
+    ids=['four axes', 'yes and no', 'complex', 'one channel', 'one axis'],
+)
+def test_each_reason_alone_is_enough_to_refuse(tmp_path, image):
+    with pytest.raises(ValueError, match=rf'a.npy (holds|cannot).*{image.dtype}'):
+        read_channels(write(tmp_path / 'a.npy', image), 4)

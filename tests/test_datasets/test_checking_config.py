@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mlore_mm.datasets.checking_config import check_dataset, count_labels, open_datasets
+from mlore_mm.datasets.checking_config import check_dataset, count_labels, open_datasets, survey_sample
 from tests.test_datasets.archives import LABELS, TASKS, write_archive, write_image
 
 
@@ -42,3 +42,13 @@ def test_labels_may_be_missing_where_the_config_says_so(tmp_path):
 def test_a_config_without_the_split_is_an_error(tmp_path):
     with pytest.raises(ValueError, match='has no val_dataloader'):
         open_datasets(config(tmp_path), 'val')
+
+
+@pytest.mark.parametrize(('samples', 'looked_at'), [(1, [0]), (2, [0, 2]), (3, [0, 1, 2]), (99, [0, 1, 2])])
+def test_a_sample_is_taken_evenly_from_first_to_last(tmp_path, monkeypatch, samples, looked_at):
+    write_archive(tmp_path)
+    (dataset,) = open_datasets(config(tmp_path), 'train')
+    seen, inner = [], dataset.get_data_info
+    monkeypatch.setattr(dataset, 'get_data_info', lambda index: seen.append(index) or inner(index))
+    assert set(survey_sample(dataset, samples)) == set(TASKS)
+    assert seen == looked_at

@@ -2,6 +2,7 @@
 
 from zlib import crc32
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from mlore_mm.evaluation.functional.boundary import (
     suppress_non_maxima,
     thin,
 )
+from mlore_mm.evaluation.functional.boundary.files import read_prediction
 from tests.test_evaluation.boundary_reference import over_references
 
 TRIANGLE = np.array([1, 2, 3, 4, 5, 4, 3, 2, 1]) / 25
@@ -121,3 +123,16 @@ def test_line_of_an_edge_image_stays_one_line_and_a_thick_one_becomes_two():
         edges = np.zeros((20, 20), dtype=np.uint8)
         edges[:, 8 : 8 + width] = 255
         assert thin(boundary_map(edges))[10].sum() == lines
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'found'),
+    [
+        (np.zeros((4, 5), np.uint16), r'uint16 of shape \(4, 5\)'),
+        (np.zeros((4, 5, 3), np.uint8), r'uint8 of shape \(4, 5, 3\)'),
+    ],
+)
+def test_a_prediction_of_another_kind_is_named(tmp_path, pixels, found):
+    cv2.imwrite(str(tmp_path / 'a.png'), pixels)
+    with pytest.raises(ValueError, match=f'a.png: a boundary prediction must be .* but this one is {found}'):
+        read_prediction(tmp_path / 'a.png')

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+import torch
 
 from mlore_mm.utils.time_budget import TimeBudget, spent
 
@@ -48,3 +49,15 @@ def test_an_error_inside_leaves_the_account_whole():
     with spent('c'):
         pass
     assert 'c' not in budget.seconds
+
+
+def test_the_queue_of_a_gpu_is_waited_for_where_time_is_counted(monkeypatch):
+    waited, budget, gpu = [], TimeBudget(), torch.device('cuda', 1)
+    monkeypatch.setattr(torch.cuda, 'synchronize', waited.append)
+    with budget.running():
+        for device in (None, torch.device('cpu'), gpu):
+            with spent('model', device):
+                assert waited == []  # at the end only
+    with spent('model', gpu):  # nobody counts
+        pass
+    assert waited == [gpu]

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from mlore_mm.utils.whole_files import remove_partial, write_whole
+from mlore_mm.utils.whole_files import remove_partial, write_whole, written_by_others
 
 
 def test_bytes_and_text_are_written_in_new_folders(tmp_path):
@@ -40,3 +40,12 @@ def test_what_interrupted_writes_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     assert remove_partial(tmp_path) == ['.x.pth.partial']
     assert sorted(os.listdir(tmp_path)) == ['.hidden', 'x.pth', 'y.partial']
+
+
+def test_a_writer_of_several_files_gets_the_name_that_it_writes_into_them(tmp_path):
+    with written_by_others(tmp_path / 'a.onnx', several=True) as file:
+        assert file.name == 'a.onnx'
+        file.write_text('a.onnx.data')
+        file.with_name('a.onnx.data').write_text('numbers')
+        assert list(tmp_path.glob('a.onnx*')) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.onnx', 'a.onnx.data']

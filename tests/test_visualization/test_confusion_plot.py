@@ -19,3 +19,12 @@ def test_axes_are_named_and_cells_numbered():
     # (column, row): number; nothing below half a percent and in the row without a pixel
     assert {text.get_position(): text.get_text() for text in ax.texts} == {(0, 0): '75', (1, 0): '25', (1, 2): '100'}
     assert 'no labelled pixel (1 classes)' in ax.get_title()
+
+
+def test_long_names_have_room():
+    """The layout moves the axes so that upright names are not cut off."""
+    names = ['a very long name of a class', 'b', 'c']
+    figure = plot_confusion('semseg', COUNTS, names)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(box.y0 >= 0 and box.x0 >= 0 for box in boxes)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from benchmarks.literal_invpt import LiteralInvPTHead, LiteralViT
+from mlore_mm.models.layers.invpt_stage import InvPTStage
 from mlore_mm.registry import MODELS
 from tests.mlore_models import TASKS, make_samples, randomise
 
@@ -146,3 +148,11 @@ def test_bfloat16_trains_without_nan():
         optimizer.step()
     assert torch.stack(totals).isfinite().all()
     assert totals[-1] < 0.9 * totals[0]
+
+
+def test_spread_of_the_initial_weights_of_a_stage():
+    stages = build().decode_head.stages
+    stages.apply(lambda module: module.init_weights() if isinstance(module, InvPTStage) else None)
+    linear = [module for module in stages.modules() if isinstance(module, nn.Linear)]
+    assert torch.cat([module.weight.flatten() for module in linear]).std().item() == pytest.approx(0.02, rel=0.1)
+    assert all((module.bias == 0).all() for module in linear)

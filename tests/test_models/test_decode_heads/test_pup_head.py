@@ -4,6 +4,7 @@ from torch.testing import assert_close
 
 from mlore_mm.models.decode_heads import PUPHead
 from mlore_mm.models.features import Features
+from mlore_mm.models.layers.pup_decoder import double
 from tests.mlore_models import TASKS
 
 
@@ -46,3 +47,8 @@ def test_mistakes(feats):
     odd = Features(per_task={name: (torch.randn(2, 6, 3, 4),) for name in TASKS})
     with pytest.raises(ValueError, match='but got 6 x 8. At level 0 that needs an even number of patches'):
         build(tam_levels=[0]).train()(odd)
+
+
+def test_maps_are_doubled_between_pixel_centres():
+    """1 and 5 become 1, 2, 4, 5: new pixels lie a quarter of the way to the neighbour, and the border stays."""
+    assert double(torch.tensor([[[[1.0, 5.0]]]]))[0, 0].tolist() == [[1, 2, 4, 5]] * 2
