@@ -12,6 +12,14 @@ from tests.tiny import SINGLE_STAGE, TRAINING, write_rooms, write_tiny
 TASKS = TaskSet(dict(depth=dict(type='Depth'), semseg=dict(type='SemSeg', out_channels=3)))
 
 
+def products_of(model, word):
+    """Names of the convolutions and matrix products inside modules of this name."""
+    nodes = [x for x in model.graph.node if x.op_type in ('Conv', 'MatMul', 'Gemm')]
+    found = [x.name for x in nodes if any(word in y.value for y in x.metadata_props if 'name_scopes' in y.key)]
+    assert found
+    return found
+
+
 @pytest.mark.slow
 def test_int8_of_a_tiny_model_on_rooms(tmp_path):
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
@@ -33,6 +41,10 @@ def test_int8_of_a_tiny_model_on_rooms(tmp_path):
     assert eight_bits
     scales = [x for name, x in stored.items() if name.endswith('_scale') and np.prod(x.dims) > 1]
     assert scales, 'weights have one scale per channel'
+    made = {x.output[0]: x.op_type for x in graph.node}
+    in_int8 = {x.name for x in graph.node if made.get(x.input[0]) == 'DequantizeLinear'}
+    for word, expected in dict(router=set(), predict=set(), backbone={True}).items():
+        assert {name in in_int8 for name in products_of(onnx.load(str(full)), word)} - {False} == expected, word
     before, seconds = evaluate_exported(full, model)
     after, _ = evaluate_exported(small, model)
     assert seconds > 0

@@ -73,8 +73,8 @@ def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, i
     with TemporaryDirectory() as folder:
         prepared, small = Path(folder) / 'prepared.onnx', Path(folder) / 'int8.onnx'
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True, save_as_external_data=True)
-        nodes = [x for x in onnx.load(str(prepared), load_external_data=False).graph.node if x.op_type in _KINDS]
-        kept = [node.name for node in nodes if _stays(node)]
+        nodes = [x for x in _nodes(onnx, prepared) if x.op_type in _KINDS]
+        kept = _kept(_nodes(onnx, path), nodes)
         quantize_static(
             str(prepared),
             str(small),
@@ -100,10 +100,23 @@ def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, i
 _KINDS = ('Conv', 'MatMul', 'Gemm')
 
 
-def _stays(node) -> bool:
-    """By the names of the modules that PyTorch's exporter writes beside each step."""
-    scopes = ' '.join(entry.value for entry in node.metadata_props) + ' ' + ' '.join([*node.input, node.name])
-    return any(word in scopes for word in FULL_PRECISION)
+def _nodes(onnx, path: str | Path) -> Sequence:
+    return onnx.load(str(path), load_external_data=False).graph.node
+
+
+def _kept(exported: Sequence, prepared: Sequence) -> list[str]:
+    """Names of the prepared steps that stay in fp32.
+
+    PyTorch's exporter writes the modules of a step beside it, which ONNX Runtime loses when it prepares the file; names
+    stay.
+    """
+    modules = {node.name: _modules_of(node) for node in exported}
+    told = {node.name: ' '.join([modules.get(node.name, ''), *node.input, node.name]) for node in prepared}
+    return [name for name, words in told.items() if any(word in words for word in FULL_PRECISION)]
+
+
+def _modules_of(node) -> str:
+    return ' '.join(entry.value for entry in node.metadata_props if entry.key.endswith('name_scopes'))
 
 
 class _Photos:
