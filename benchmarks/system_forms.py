@@ -106,11 +106,11 @@ def build(config: str, size: tuple[int, int]) -> nn.Module:
     return model
 
 
-def calls(system: str, what: str, size: tuple[int, int]) -> dict[str, Callable[[], MultiTaskOutput]]:
+def calls(system: str, what: str, size: tuple[int, int], batch: int) -> dict[str, Callable[[], MultiTaskOutput]]:
     """What is timed, by form."""
     model = build(CONFIGS[system], size)
     encoder, head = literal_parts(system, model)
-    images, names = torch.randn(1, 3, *size), list(model.tasks)
+    images, names = torch.randn(batch, 3, *size), list(model.tasks)
     part, mode = what.split('-')
     model.train(mode == 'training'), head.train(mode == 'training')
     encode = lambda backbone: backbone(images, names) if system == 'task_prompter' else backbone(images)  # noqa: E731
@@ -161,17 +161,21 @@ def main() -> None:
     parser.add_argument('system', choices=CONFIGS)
     parser.add_argument('--size', type=int, nargs=2, default=(448, 576), metavar=('H', 'W'), help='of the image')
     parser.add_argument('--what', nargs='+', default=WHAT[:2], choices=WHAT)
+    parser.add_argument('--batch', type=int, default=1, help='images; DenseMTL trains on 2 or more')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--profile', action='store_true')
     args = parser.parse_args()
     torch.set_num_threads(1)
     stopwatch.CLOCK = time.process_time  # steady on a busy machine
     for what in args.what:
-        functions = calls(args.system, what, tuple(args.size))
+        functions = calls(args.system, what, tuple(args.size), args.batch)
         logits = [run().logits for run in functions.values()]
         worst = max((a - logits[1][task]).abs().max() / a.abs().max() for task, a in logits[0].items())
         times = {k: v.median for k, v in stopwatch.interleaved(functions, 'cpu', args.rounds).items()}
-        print(f'{args.system}, {what}, {args.size[0]}x{args.size[1]}: literal {times["literal"]:.2f} s, ours ', end='')
+        print(
+            f'{args.system}, {what}, {args.batch}x{args.size[0]}x{args.size[1]}: literal {times["literal"]:.2f} s, ours ',
+            end='',
+        )
         print(f'{times["ours"]:.2f} s, {times["literal"] / times["ours"]:.2f} x; deviation {worst:.0e}', flush=True)
         if args.profile:
             print_profile(functions)
