@@ -172,10 +172,8 @@ def main() -> None:
         logits = [run().logits for run in functions.values()]
         worst = max((a - logits[1][task]).abs().max() / a.abs().max() for task, a in logits[0].items())
         times = {k: v.median for k, v in stopwatch.interleaved(functions, 'cpu', args.rounds).items()}
-        print(
-            f'{args.system}, {what}, {args.batch}x{args.size[0]}x{args.size[1]}: literal {times["literal"]:.2f} s, ours ',
-            end='',
-        )
+        shape = 'x'.join(map(str, (args.batch, *args.size)))
+        print(f'{args.system}, {what}, {shape}: literal {times["literal"]:.2f} s, ours ', end='')
         print(f'{times["ours"]:.2f} s, {times["literal"] / times["ours"]:.2f} x; deviation {worst:.0e}', flush=True)
         if args.profile:
             print_profile(functions)

@@ -30,7 +30,9 @@ def test_int8_of_a_tiny_model_on_rooms(tmp_path):
     export_model(model, full, 'onnx', tasks=['semseg', 'depth'], dynamic_size=True)
     photos = calibration_photos(model.cfg, 2)
     assert len(photos) == 2
-    steps = quantise(full, small, photos)
+    with pytest.raises(ValueError, match='in a module with nowhere in its name'):
+        quantise(full, small, photos, keep=['conv_out', 'nowhere'])
+    steps = quantise(full, small, photos, keep=['conv_out'])
     assert steps['int8'] > steps['fp32'] > 0
     assert read_metadata(small, 'onnx') == dict(read_metadata(full, 'onnx'), precision='int8')
     import onnx
@@ -43,7 +45,7 @@ def test_int8_of_a_tiny_model_on_rooms(tmp_path):
     assert scales, 'weights have one scale per channel'
     made = {x.output[0]: x.op_type for x in graph.node}
     in_int8 = {x.name for x in graph.node if made.get(x.input[0]) == 'DequantizeLinear'}
-    for word, expected in dict(router=set(), predict=set(), backbone={True}).items():
+    for word, expected in dict(router=set(), predict=set(), conv_out=set(), backbone={True}).items():
         assert {name in in_int8 for name in products_of(onnx.load(str(full)), word)} - {False} == expected, word
     before, seconds = evaluate_exported(full, model)
     after, _ = evaluate_exported(small, model)

@@ -44,7 +44,7 @@ class Int8Report:
         return not self.better < -TOLERANCE
 
 
-def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, int]:
+def quantise(path: str | Path, out: str | Path, photos: Sequence, keep: Sequence[str] = ()) -> dict[str, int]:
     """Convolutions and matrix products with constant weights in int8: activations by range, weights per channel.
 
     Ranges are the least and the largest value over the photos. Weights have 7 bits, so that processors without VNNI
@@ -54,12 +54,13 @@ def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, i
         path: The export in fp32.
         out: The file to write.
         photos: Files or arrays to calibrate on, of the training set.
+        keep: Names of more modules that stay in fp32, or parts of names, such as 'backbone'.
 
     Returns:
         How many steps are in int8 and how many of the same kinds stay in fp32, as 'int8' and 'fp32'.
 
     Raises:
-        ValueError: No photos, or ONNX Runtime is missing.
+        ValueError: No photos; ONNX Runtime is missing; or ``keep`` names a module that the export does not have.
     """
     if not photos:
         raise ValueError('int8 needs photos to calibrate on, and there are none: give --calibration FOLDER.')
@@ -74,7 +75,7 @@ def quantise(path: str | Path, out: str | Path, photos: Sequence) -> dict[str, i
         prepared, small = Path(folder) / 'prepared.onnx', Path(folder) / 'int8.onnx'
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True, save_as_external_data=True)
         nodes = [x for x in _nodes(onnx, prepared) if x.op_type in _KINDS]
-        kept = _kept(_nodes(onnx, path), nodes)
+        kept = _kept(_nodes(onnx, path), nodes, keep)
         quantize_static(
             str(prepared),
             str(small),
@@ -104,7 +105,7 @@ def _nodes(onnx, path: str | Path) -> Sequence:
     return onnx.load(str(path), load_external_data=False).graph.node
 
 
-def _kept(exported: Sequence, prepared: Sequence) -> list[str]:
+def _kept(exported: Sequence, prepared: Sequence, more: Sequence[str]) -> list[str]:
     """Names of the prepared steps that stay in fp32.
 
     PyTorch's exporter writes the modules of a step beside it, which ONNX Runtime loses when it prepares the file; names
@@ -112,7 +113,13 @@ def _kept(exported: Sequence, prepared: Sequence) -> list[str]:
     """
     modules = {node.name: _modules_of(node) for node in exported}
     told = {node.name: ' '.join([modules.get(node.name, ''), *node.input, node.name]) for node in prepared}
-    return [name for name, words in told.items() if any(word in words for word in FULL_PRECISION)]
+    idle = [word for word in more if not any(word in words for words in told.values())]
+    if idle:
+        raise ValueError(
+            f'No convolution or matrix product of the export is in a module with {", ".join(idle)} in its name. Names '
+            "are those of the model's weights, such as backbone or decode_head."
+        )
+    return [name for name, words in told.items() if any(word in words for word in (*FULL_PRECISION, *more))]
 
 
 def _modules_of(node) -> str:
