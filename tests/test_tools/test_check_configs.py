@@ -26,7 +26,7 @@ def test_channels_that_do_not_fit_are_found(monkeypatch, capsys, tmp_path):
     (tmp_path / 'narrow.py').write_text(text)
     assert check(monkeypatch, tmp_path, tiny) == 1
     printed = capsys.readouterr().out
-    assert 'expects in_channels=[64], but the backbone returns [96]' in printed
+    assert 'decode_head.in_channels=[64], but M3ViT returns [96] channels at in_index=[0]' in printed
     assert '1 of 2 configs are sound' in printed
 
 
