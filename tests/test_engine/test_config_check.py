@@ -284,7 +284,11 @@ def test_own_lines_of_the_log(config):
 
 def test_a_factor_may_turn_the_sign(config):
     key = 'train_dataloader.dataset.labels.normals'
-    check(changed(config, key, dict(type='NpyReader', dir='normals', scale=-1)))
+    reader = dict(type='NpyReader', dir='normals')
+    check(changed(config, key, dict(reader, scale=-1)))
+    for value in ('minus', {}):  # the entry is looked at
+        with pytest.raises(ValueError, match=f'{key}.scale is '):
+            check(changed(config, key, dict(reader, scale=value)))
 
 
 @pytest.mark.parametrize('key', TRIED)

@@ -28,9 +28,7 @@ class _Rates:
     step._with_counter = True
 
 
-def settle_settings(
-    checkpoint: dict, groups: list[dict], schedulers: list, choice: str, optimizer_kind: str = ''
-) -> list[str]:
+def settle_settings(checkpoint: dict, groups: list[dict], schedulers: list, choice: str, kind: str = '') -> list[str]:
     """Compare an optimizer's settings and its schedule, as built from the config, with those of a checkpoint.
 
     Args:
@@ -39,7 +37,7 @@ def settle_settings(
         groups: ``param_groups`` of the optimizer wrapper that was built.
         schedulers: The schedulers that were built, at their first step.
         choice: 'checkpoint' or 'config'.
-        optimizer_kind: Class of the optimizer that was built.
+        kind: Class of the optimizer that was built.
 
     Returns:
         What differs, in words.
@@ -57,7 +55,7 @@ def settle_settings(
     meta = checkpoint.get('meta')
     kinds = meta.get(KINDS) if isinstance(meta, Mapping) else None
     kinds = kinds if isinstance(kinds, Mapping) else {}
-    _check_kind(stored, groups, kinds.get('optimizer'), optimizer_kind)
+    _check_kind(stored, groups, kinds.get('optimizer'), kind)
     if isinstance(optimizer.get('base_param_settings'), dict):  # the rate in mmengine's log
         stored = [*stored, optimizer['base_param_settings']]
     told = list(_group_differences(stored, groups))

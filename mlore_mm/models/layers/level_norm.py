@@ -12,9 +12,8 @@ from mlore_mm.registry import MODELS
 class LevelNorm(BaseModule):
     """A neck: batch norm without scale and shift for every channel of every level, of its own size and place.
 
-    A frozen encoder's channels are of very different scales: those of DINOv2 ViT-S/14 have a median standard deviation
-    of 1.8 in its middle blocks and a largest one of 41, also behind its final norm. A decoder's narrow first layer sees
-    little but the large ones. The authors' linear heads begin with a batch norm for that reason.
+    A frozen encoder's channels are of very different scales, a few of them many times as large as the others, also
+    behind its final norm. A decoder's narrow first layer sees little but those.
     Source: the linear head of DINOv2 (Oquab et al., TMLR 2024), here without the learned scale.
 
     Args:
