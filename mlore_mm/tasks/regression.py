@@ -150,7 +150,7 @@ class Depth(DenseRegression):
         finite = pred[np.isfinite(pred)]
         if finite.size and finite.max() > 65.535:
             return pred[0].astype(np.float32), '.npy'
-        return np.clip(np.rint(np.nan_to_num(pred[0]) * 1000), 0, 65535).astype(np.uint16), '.png'
+        return np.clip(np.rint(np.nan_to_num(pred[0], posinf=0, neginf=0) * 1000), 0, 65535).astype(np.uint16), '.png'
 
     def result(self, pred: np.ndarray) -> DepthResult:
         return DepthResult(task=self.name, metres=pred[0].astype(np.float32))

@@ -1,5 +1,7 @@
 """What holds for every kind of task."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from numpy.testing import assert_array_equal
 from torch.testing import assert_close
 
 from mlore_mm.registry import TASKS
-from mlore_mm.tasks import DenseRegression, Depth, Edge, SemSeg, Task, TaskSet
+from mlore_mm.tasks import DenseRegression, Depth, Edge, SemSeg, SurfaceNormals, Task, TaskSet
 from tests.test_tasks.kinds import KINDS, make, make_label, to_tensor
 
 
@@ -169,3 +171,56 @@ def test_a_class_may_be_left_out_and_the_marker_of_the_readers_with_it():
 def test_a_loss_and_a_metric_are_needed(key):
     with pytest.raises(ValueError, match=f"Task 'x' has {key}=None, expected dict.type='...'."):
         TaskSet(dict(x=dict(type='Depth', **{key: None})))
+
+
+def test_settings_have_names(task):
+    kinds = {x.kind for x in inspect.signature(type(task)).parameters.values()}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        (dict(dtype='float33'), "has dtype='float33', which NumPy does not know"),
+        (dict(dtype='uint8', ignore_value=254.5), 'has ignore_value=254.5, which its labels of dtype='),
+        (dict(dtype='uint8', pad_value=256), 'has pad_value=256, which its labels of dtype='),
+        (dict(dtype='int8', ignore_value=-129), 'has ignore_value=-129, which'),
+        (dict(interpolation='linear'), "has interpolation='linear', expected one of"),
+    ],
+)
+def test_markers_fit_the_type(fields, message):
+    with pytest.raises(ValueError, match=f"'x' {message}"):
+        DenseRegression(name='x', **fields)
+    assert DenseRegression(name='x', dtype='uint8', ignore_value=255.0).pad_value == 255
+    assert DenseRegression(name='x', dtype='int8', ignore_value=-128).pad_value == -128
+
+
+def test_errors_and_files_of_a_map_of_two_numbers():
+    task = DenseRegression(name='x', out_channels=2)
+    pred, gt = np.array([[[1, 2, 3]], [[0, 0, 0]]]), np.array([[[2, 2, 255]], [[-4, 0, 0]]])
+    assert_array_equal(task.error(pred, gt), [[2.5, 0, np.nan]])
+    array, suffix = task.to_file(pred)
+    assert (array.dtype, array.tolist(), suffix) == (np.float32, [[[1, 0], [2, 0], [3, 0]]], '.npy')
+    assert array.flags.c_contiguous
+    assert task.to_file(pred[:1])[0].tolist() == [[1, 2, 3]]
+    finite = task.finite_mask(torch.tensor([[[1, np.nan, 3]], [[0, 0, np.inf]]]))
+    assert finite.tolist() == [[[True, False, False]]]
+
+
+def test_a_task_without_rules_keeps_everything():
+    task, logits = Task(name='x'), torch.randn(1, 1, 2, 2)
+    label = np.array([[3.0, -1.0]])
+    assert task.decode_and_resize(logits, lambda x: x * 2).equal(2 * logits)
+    assert (task.value_range(label[None]), task.legend(label[None]), task.check_values(label)) == (None, [], None)
+    for values in (task.rescale_values(label, 2), task.rotate_values(label, 9), task.refine_values(label)):
+        assert values is label
+
+
+def test_a_class_is_decided_before_a_picture_is_resized_and_a_number_after():
+    """Family A: resized is what the logits stand for, by a function that here takes the mean of both columns."""
+    mean = lambda x: x.float().mean(dim=-1, keepdim=True)  # noqa: E731
+    logits = torch.tensor([[[0.0, 4.0]], [[1.0, 0.0]], [[0.0, 0.0]]])
+    assert SemSeg(name='x', out_channels=3).decode_and_resize(logits, mean).tolist() == [[[0.5]]]
+    assert Depth(name='x').decode_and_resize(torch.tensor([[[-2.0, 4.0]]]), mean).tolist() == [[[1]]]
+    short = SurfaceNormals(name='x').decode_and_resize(torch.eye(3)[:, None, :2], mean)
+    assert short.flatten().tolist() == [0.5, 0.5, 0]

@@ -111,3 +111,55 @@ def test_a_delete_that_is_left_over_is_dropped():
     assert '_delete_' not in str(cfg.val_dataloader.dataset.x)
     assert '_delete_' not in cfg.val_dataloader.dataset
     assert TaskSet(cfg.val_evaluator.tasks)['semseg'].metric == dict(type='IoUMetric', per_class=True)
+
+
+def test_groups_that_a_metric_looks_at_are_asked_of_the_model():
+    metrics = [dict(type='IoUMetric', task='semseg', output='initial'), 'other']
+    cfg = config(val_evaluator=metrics, test_evaluator=dict(type='MultiTaskEvaluator', metrics=metrics[0]))
+    cfg.tasks.edge.metric = dict(type='BoundaryLossMetric', output='first')
+    assert bind_tasks(cfg).model.test_cfg.groups == ['first', 'initial']
+    assert 'tasks' not in cfg.val_evaluator[0]
+    cfg = config(val_evaluator=dict(type='MultiTaskEvaluator', metrics=metrics[:1]))
+    assert bind_tasks(cfg).model.test_cfg.groups == ['initial']
+    assert cfg.val_evaluator.metrics == metrics[:1]
+
+
+def test_the_model_inside_a_wrapper_gets_the_tasks():
+    cfg = bind_tasks(config(model=dict(type='TTA', module=dict(type='Model'))))
+    assert list(cfg.model.module.tasks) == ['semseg', 'depth', 'edge']
+    assert cfg.model.module.test_cfg == dict(tasks=['semseg', 'depth', 'edge'])
+    assert 'tasks' not in cfg.model
+
+
+def test_auxiliary_tasks_may_be_evaluated_by_name_and_left_out_with_the_others():
+    cfg = bind_tasks(config(aux_tasks=['depth'], eval_tasks=['depth', 'edge']))
+    assert cfg.model.test_cfg.tasks == ['depth', 'edge']
+    cfg = bind_tasks(config(task_names=['semseg'], aux_tasks=['depth']))
+    assert (cfg.model.aux_tasks, list(cfg.model.tasks)) == ([], ['semseg'])
+    with pytest.raises(ValueError, match=r"Unknown task \['depth'\]"):
+        bind_tasks(config(task_names=['semseg'], eval_tasks=['depth']))
+
+
+def test_a_task_that_is_no_dict_is_named():
+    with pytest.raises(ValueError, match=r"tasks.flow is 'Depth', but a task is a dict.*The tasks are \['semseg'"):
+        bind_tasks(config(tasks=dict(semseg=dict(type='SemSeg'), flow='Depth')))
+
+
+def test_what_is_no_evaluator_of_ours_stays():
+    cfg = bind_tasks(config(val_evaluator=[dict(type='MultiTaskEvaluator')], val_dataloader=None))
+    assert cfg.val_evaluator == [dict(type='MultiTaskEvaluator')]
+    cfg = bind_tasks(config(val_evaluator=dict(type='MultiTaskEvaluator', metrics=[dict(type='X')])))
+    assert cfg.val_evaluator.metrics == [dict(type='X')]
+
+
+def test_values_of_variables_are_filled_in_first():
+    cfg = config(width=7, val_dataloader=dict(dataset=dict(type='X', size='$width + 1')))
+    assert bind_tasks(cfg).val_dataloader.dataset.size == 8
+
+
+def test_only_a_near_miss_of_an_unlabelled_task_is_a_mistake():
+    near = dict(semseg=None, depth=None, edgs=None)
+    with pytest.raises(ValueError, match="an entry 'edgs'.*Did you mean 'edge'"):
+        bind_tasks(config(val_dataloader=dict(dataset=dict(type='MultiTaskDataset', labels=near))))
+    far = dict(semseg=None, depth=None, hegdes=None, sem=None)
+    bind_tasks(config(val_dataloader=dict(dataset=dict(type='MultiTaskDataset', labels=far))))

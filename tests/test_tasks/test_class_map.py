@@ -53,3 +53,43 @@ def test_ids_are_not_interpolated():
 def test_scores_that_are_no_numbers_have_no_class():
     scores = torch.tensor([[[0.1, torch.nan, 0.2]], [[0.9, 0.5, torch.inf]]])
     assert SemSeg(name='semseg', out_channels=2).finalize(scores).tolist() == [[[1, -1, -1]]]
+
+
+def test_many_classes_need_two_bytes_and_255_is_one_of_them():
+    few, many = SemSeg(name='x', out_channels=255), SemSeg(name='x', out_channels=256, dtype='uint16', ignore_value=999)
+    assert few.markers == (255, 255)
+    assert many.markers == (999,)
+    assert many.check_values(np.array([[0, 255, 999]], np.uint16)) is None
+    assert many.valid_mask(torch.tensor([[[0, 255, 999]]])).tolist() == [[[True, True, False]]]
+    assert many.to_file(ids(255)[None])[0].dtype == np.uint8
+    wide = SemSeg(name='x', out_channels=257, dtype='uint16', ignore_value=999)
+    assert wide.to_file(np.array([[[256]]]))[0].tolist() == [[256]]
+    assert few.to_file(ids(3)[None])[1] == '.png'
+
+
+def test_errors_are_yes_or_no_and_unknown_where_nothing_is_labelled():
+    task = SemSeg(name='x', out_channels=4, ignore_value=0)
+    assert_array_equal(task.error(ids(1, 2, 1, 1)[None], ids(1, 1, 0, 255)[None]), [[0, 1, np.nan, np.nan]])
+    finite = task.finite_mask(torch.tensor([[[0, 3, -1]]]))
+    assert finite.tolist() == [[[True, True, False]]]
+
+
+def test_the_legend_has_the_classes_that_are_there():
+    task = SemSeg(name='x', out_channels=3, classes=('a', 'b', 'c'), palette=((9, 8, 7), (1, 2, 3), (4, 5, 6)))
+    assert task.legend(ids(2, 255)[None], ids(0)[None]) == [('a', (9, 8, 7)), ('c', (4, 5, 6))]
+    assert SemSeg(name='x', out_channels=2).legend(np.array([[[1, -1, 2]]])) == [('1', (128, 0, 0))]
+    assert task.result(ids(2)[None]).names == ('a', 'b', 'c')
+    assert SemSeg(name='x', out_channels=2).result(ids(1)[None]).names == ('0', '1')
+
+
+@pytest.mark.parametrize('rgb', [(0, 0), (0, 0, 256), (-1, 0, 0)])
+def test_colours_are_three_bytes(rgb):
+    with pytest.raises(ValueError, match="`palette` of task 'x' holds colours"):
+        SemSeg(name='x', out_channels=1, palette=(rgb,))
+    assert SemSeg(name='x', out_channels=1, palette=((0, 255, 0),)).colours().tolist() == [[0, 255, 0]]
+
+
+def test_labels_of_people_without_background_may_be_left_out():
+    task = HumanParts(name='x', ignore_value=0)
+    assert_array_equal(task.mask_values(ids(0, 255, 0)), ids(0, 0, 0))
+    assert_array_equal(task.mask_values(ids(0, 1, 0)), ids(0, 1, 0))

@@ -30,3 +30,9 @@ def test_probabilities_round_to_bytes():
 def test_a_range_of_zero_length_is_drawn_dark():
     with np.errstate(all='raise'):
         assert draw_scalar(np.full((1, 2), 3.0), 3.0, 3.0, 'gray').tolist() == [[[0] * 3] * 2]
+
+
+def test_what_is_no_number_is_drawn_like_the_lowest():
+    assert draw_scalar(np.array([[np.nan, 5, 7]]), 5, 7, 'gray')[0, :, 0].tolist() == [0, 0, 255]
+    assert probability_to_bytes(np.array([np.nan])).tolist() == [0]
+    assert draw_scalar(np.array([[4.0]]), 3, 3.5, 'viridis').tolist() == [[[253, 231, 37]]]  # the top of that map

@@ -67,3 +67,61 @@ def test_masks_that_are_empty_inverted_or_of_0_and_1():
     assert finding.level == 'error'
     assert finding.cure == 'divisor=1 of ScaledReader, threshold=0 of MaskReader'
     assert '75.0 % of the pixels are 1: is the map inverted' in texts(look(edge, [[1, 1, 1, 0]])[1])
+
+
+def test_classes_that_mean_no_label_are_not_missed():
+    statistics, findings = look(SemSeg(name='s', out_channels=4, ignore_value=0), [[0, 1, 2, 2]], [[1, 1, 2, 3]])
+    assert texts(findings) == ''
+    assert statistics.valid == 7
+    assert 'never occur: 0' in texts(look(SemSeg(name='s', out_channels=3), [[1, 2]])[1])
+
+
+@pytest.mark.parametrize(
+    ('labels', 'whole', 'level'),
+    [
+        ([[[0, 255]], [[0, 0]]], True, 'error'),
+        ([[[0, 255]], [[0, 0]]], False, 'warning'),
+        ([[[0, 0]], [[0, 0]]], True, 'warning'),  # nothing was lost in reading
+    ],
+)
+def test_a_single_class_is_an_error_where_something_was_lost(labels, whole, level):
+    assert [f.level for f in look(SemSeg(name='s', out_channels=2), *labels, whole=whole)[1]] == [level]
+    assert {f.level for f in look(SemSeg(name='s', out_channels=3), *labels, whole=whole)[1]} == {'warning'}
+
+
+def test_a_class_of_one_image_is_told_from_four_images_on():
+    task, labels = SemSeg(name='s', out_channels=2), [[[0, 1]], [[0, 0]], [[0, 0]], [[0, 0]]]
+    assert look(task, *labels[:3])[1] == []
+    assert texts(look(task, *labels)[1]) == 'warning: s: 1 classes occur in one image only: 1.'
+
+
+def test_long_lists_of_classes_are_cut():
+    never = texts(look(SemSeg(name='s', out_channels=12), [[0, 1]])[1])
+    assert '10 of 12 classes never occur: 2, 3, 4, 5, 6, 7, 8, 9 and 2 more. To' in never
+    assert 'more' not in texts(look(SemSeg(name='s', out_channels=10), [[0, 1]])[1])
+
+
+def test_pixels_without_a_label_are_counted():
+    task = SemSeg(name='s', out_channels=2)
+    statistics, findings = look(task, [[0, 1, 255, 255, 255]], [[255] * 5])
+    assert (statistics.images, statistics.empty, statistics.pixels, statistics.valid) == (2, 1, 10, 2)
+    assert texts(findings) == 'warning: s: 80.0 % of the pixels have no label. To cure it: `ignore` of the reader.'
+    assert list(statistics.bars()[0]) == ['0', '1']
+    assert list(statistics.bars()[1]) == [50, 50]
+    assert look(task, [[0, 1, 255, 255]])[1] == []
+    assert 'warning: s: only 5.0 % of the pixels count.' in texts(look(task, [[0, *[255] * 19]])[1])
+    assert 'count' not in texts(look(task, [[0, *[255] * 9]])[1])
+    assert look(task)[1] == []
+
+
+def test_shares_of_a_mask():
+    statistics, findings = look(Edge(name='e'), [[0, 0, 0.5, 255]], [[0, 0, 0, 0]], [[1, 1, 255, 255]])
+    assert statistics.values() == '27.78 % are 1; none in 1 images, all in 1; largest value 1'
+    assert (statistics.bars()[0], statistics.bars()[1][1]) == (('0', '1'), pytest.approx(250 / 9))
+    assert findings == []
+    assert look(Edge(name='e'), [[0, 0, 0, 0.011]])[1] == []
+    assert [f.level for f in look(Saliency(name='x'), [[0, 0]])[1]] == ['warning']
+    assert [f.level for f in look(Saliency(name='x'), [[0]], [[0]], whole=False)[1]] == ['warning']
+    assert look(Saliency(name='x'), [[1] * 9 + [0]])[1] == look(Edge(name='x'), [[0, 1]])[1] == []  # 90 % and 50 %
+    low, high = look(Edge(name='e'), [[0, 0.004]])[0], look(Edge(name='e'), [[0, 0.7]])[0]
+    assert low.merge(high).findings() == []

@@ -23,3 +23,9 @@ def test_a_pixel_without_a_reading_does_not_count_and_metres_stay():
     target = torch.tensor([[[0.0, 1.0, 127.9]]])
     assert TASK.valid_mask(target).tolist() == [[[False, True, True]]]
     assert_close(TASK.rescale_values(target, 0.5), target)
+
+
+def test_predictions_end_at_sixteen_times_the_farthest_code():
+    assert_close(TASK.decode(torch.tensor([1.25, 9.0])), torch.full((2,), (2**20 - 1) / 512))
+    assert TASK.encode(torch.tensor([-1.0])).item() == 0
+    assert (TASK.steps, TASK.zoom_rule) == (512, False)

@@ -92,3 +92,50 @@ def test_mirroring_leaves_its_input():
     mirrored = TASK.hflip_values(label)
     assert_array_equal(label, before)
     assert_array_equal(mirrored, before * [-1, 1, 1])
+
+
+def test_the_error_is_the_angle():
+    pred = vectors((1, 0, 0), (0, 2, 0), (1, 1, 0), (0, 0, 1), (0, 0, 1), (1e-4, 1, 0)).transpose(2, 0, 1)
+    gt = vectors((1, 0, 0), (0, -1, 0), (1, 0, 0), (0, 0, 0), (255, 255, 255), (0, 1, 0)).transpose(2, 0, 1)
+    angles = np.array([[0, 180, 45, np.nan, np.nan, np.degrees(1e-4)]])
+    np.testing.assert_allclose(TASK.error(pred, gt), angles, rtol=1e-4, atol=1e-9)
+
+
+def test_the_legend_shows_the_axes():
+    half, none = 128, 0
+    assert TASK.legend() == [
+        ('+x (right)', (255, half, half)),
+        ('+y', (half, 255, half)),
+        ('+z', (half, half, 255)),
+        ('-x', (none, half, half)),
+        ('-y', (half, none, half)),
+    ]
+    assert TASK.draw(vectors((np.nan, 0, 1), (2, -2, 0)).transpose(2, 0, 1)).tolist() == [[[0, 0, 0], [255, 0, 128]]]
+
+
+def test_other_numbers_of_channels_are_named():
+    for options in (dict(out_channels=2), dict(target_channels=1, pad_value=255)):
+        with pytest.raises(ValueError, match="'n' predicts vectors x, y, z, but got out_channels="):
+            SurfaceNormals(name='n', **options)
+
+
+def test_lengths_at_the_limits_stay():
+    task = SurfaceNormals(name='normals', length_range=(0.5, 2))
+    marked = task.mask_values(vectors((0.5, 0, 0), (0, 2, 0), (0.49, 0, 0), (0, 0, 2.01)))
+    assert marked[0, :, 0].tolist() == [0.5, 0, 255, 255]
+    assert marked.dtype == np.float32
+    assert SurfaceNormals(name='n', ignore_value=9).mask_values(vectors((0, 0, 0)))[0, 0].tolist() == [9, 9, 9]
+
+
+def test_unit_vectors_again_after_an_interpolation():
+    refined = TASK.refine_values(vectors((0, 3, 4), (0, 0, 0)))
+    np.testing.assert_allclose(refined, vectors((0, 0.6, 0.8), (0, 0, 0)), rtol=1e-6)
+    assert TASK.check_values(np.zeros((0, 3, 3), np.float32)) is None
+    assert_close(TASK.constant([torch.zeros(3, 1, 0)]), torch.zeros(3, 1, 1))
+
+
+@pytest.mark.parametrize(('length', 'sound'), [(0.31, True), (0.29, False), (1.39, True), (1.41, False)])
+def test_most_vectors_have_about_unit_length(length, sound):
+    """Of two lengths nearby, so that they are no mark."""
+    label = vectors(*(np.full(3, scale / 3**0.5) for scale in (length, length * 1.004)), (0, 0, 0))
+    assert (TASK.check_values(label) is None) == sound

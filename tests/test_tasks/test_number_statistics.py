@@ -64,3 +64,78 @@ def test_vectors_coded_from_0_to_1_cannot_be_right():
     assert finding.level == 'error'
     assert 'coded in 0..1?' in finding.text
     assert finding.cure == 'scale=2, offset=-1 of NpyReader'
+
+
+def test_the_table_says_range_and_percentiles():
+    statistics, findings = look(DenseRegression(name='x', unit='mm'), np.arange(101.0)[None])
+    assert statistics.values() == '0 to 100 mm; 1 % below 1, half 50, 99 % 99'
+    assert [f.text[:44] for f in findings] == [
+        '1.0 % of the labels are 100, the largest val',
+        '1.0 % of the labels are 0, the smallest valu',
+    ]
+    names, shares = statistics.bars()
+    assert names[:3] == ['0', '5', '10']
+    assert shares == pytest.approx([500 / 101] * 19 + [600 / 101])
+    assert look(DenseRegression(name='x'), np.arange(300.0)[None])[1] == []  # an end of 0.3 % is nothing
+
+
+def test_a_label_is_sampled_and_both_ends_are_counted_over_all():
+    statistics = look(DenseRegression(name='x'), np.arange(1201.0)[None], np.full((1, 800), 3000.0))[0]
+    assert [len(x) for x in statistics.sample] == [400, 400]
+    assert statistics.numbers == 2000  # without the pixel of 255
+    assert '40.0 % of the labels are 3000, the largest' in texts(statistics.findings())
+    assert 'smallest' not in texts(statistics.findings())
+
+
+def test_statistics_of_one_half_take_in_the_other():
+    left, right = look(Depth(name='d'), ROOM[:25])[0], look(Depth(name='d'), ROOM[25:] + 20)[0]
+    merged = left.merge(right)
+    assert (merged.low, merged.high) == (ROOM[:25].min(), ROOM[25:].max() + 20)
+    assert merged.ends.keys() >= {merged.low, merged.high}
+    assert (merged.images, merged.numbers, len(merged.sample)) == (2, ROOM.size, 2)
+
+
+def test_one_constant_map_may_be():
+    assert [f.level for f in look(DenseRegression(name='x'), np.full((3, 4), 7))[1]] == ['warning']
+
+
+def test_more_than_half_outside_the_limits_is_an_error():
+    half = np.where(np.arange(60) < 30, 128, ROOM)
+    assert [f.level for f in look(Depth(name='d'), half)[1]] == ['warning']
+    half[0, 30] = 128
+    assert '50.0 % of the pixels are outside 0 to 80 m: another unit?' in texts(look(Depth(name='d'), half)[1])
+    assert [f.level for f in look(Depth(name='d'), ROOM * 1000)[1]] == ['error', 'error']  # none counts
+    assert look(Depth(name='d'), ROOM * 1000)[0].values() == 'none'
+
+
+def test_an_implausible_median_is_named():
+    near = RNG.uniform(0.01, 0.3, (50, 60))
+    near[0] = 0.25
+    text = texts(look(Depth(name='d'), near)[1])
+    assert 'half of the labels are below 0.1' in text
+    assert 'm, expected 0.2 to 70: another unit?' in text
+    assert look(Depth(name='d'), ROOM + 60)[1] == []
+
+
+def test_vectors_are_measured():
+    label = np.zeros((1, 10, 3))
+    label[0, :, 2] = [0.45, 0.55, 1, 1, 1, 1, 1, 1.1, 1.35, 2.85]
+    task = SurfaceNormals(name='n')
+    statistics, (finding,) = look(task, label)
+    assert statistics.values() == 'mean length 1.130; 30.00 % shorter than 0.5 or longer than 1.2'
+    names, shares = statistics.bars()
+    assert (names[10], shares[10], sum(shares)) == ('1.0', 50, 100)
+    assert (shares[4], shares[13], shares[19]) == (10, 10, 10)  # 3 is in the last one
+    assert (finding.level, finding.cure) == ('error', 'scale=2, offset=-1 of NpyReader')  # three lengths, no mark
+    label[0, 0, 0] = -0.3
+    (finding,) = look(task, label)[1]
+    assert finding.level == 'warning'
+    assert '20.0 % of the vectors are shorter' in finding.text
+
+
+def test_marks_among_vectors_are_a_warning_up_to_one_half():
+    label = unit_vectors()
+    for marked, levels in ((0, []), (4, ['warning']), (20, ['warning']), (21, ['error'])):
+        label[:marked] = -0.9
+        assert [f.level for f in look(SurfaceNormals(name='n'), label)[1]] == levels
+    assert look(SurfaceNormals(name='n'), unit_vectors())[0].marks == {}

@@ -72,3 +72,46 @@ def test_what_an_enlargement_does_to_the_numbers(zoom, expected):
 def test_depth_is_one_number():
     with pytest.raises(ValueError, match=r"Task 'depth' is one distance per pixel, but got out_channels=2"):
         Depth(name='depth', out_channels=2)
+
+
+def test_the_range_of_a_picture_is_that_of_most_pixels():
+    task = DenseRegression(name='x')
+    values = np.arange(101.0)[None, None]
+    assert task.value_range(values) == (1, 99)
+    assert task.value_range(values[..., :51], values[..., 51:]) == (1, 99)
+    assert task.value_range(np.full((1, 2, 2), 255.0)) == (0, 1)
+    assert task.value_range(np.array([[[np.nan, np.inf, 255, 4]]])) == (4, 4)
+    assert DEPTH.draw(metres(0, np.nan, 1)[None])[0, :2].tolist() == [[0] * 3] * 2
+
+
+def test_black_is_explained_where_it_is_seen():
+    assert DEPTH.legend(metres(1, 2)[None]) == []
+    assert DEPTH.legend(metres(1, 2)[None], metres(0, 2)[None]) == [('no reading', (0, 0, 0))]
+
+
+def test_files_hold_millimetres_as_far_as_they_go():
+    for values, expected, dtype in (
+        ((0.0015, 65.535, np.nan), [2, 65535, 0], np.uint16),
+        ((1.0, 65.5351, np.inf), [1, np.float32(65.5351), np.inf], np.float32),
+        ((-np.inf, np.inf, 1), [0, 0, 1000], np.uint16),
+    ):
+        array, suffix = DEPTH.to_file(np.array([[values]]))
+        assert (array.dtype, suffix) == (dtype, '.png' if dtype == np.uint16 else '.npy')
+        assert array.tolist() == [expected]
+
+
+def test_metres_stay_where_the_camera_is_told():
+    assert_array_equal(Depth(name='d', zoom_rule=False).rescale_values(metres(3), 2), metres(3))
+    values = metres(3)
+    assert DenseRegression(name='x', zoom='divide').rescale_values(values, 1) is values
+
+
+def test_a_marker_below_zero_is_no_bad_depth():
+    task = Depth(name='d', ignore_value=-1, pad_value=-1)
+    assert task.check_values(metres(-1, 2)) is None
+    assert task.check_values(metres(-1, -1)) is None
+    assert task.check_values(metres(-1, -2)).endswith('a minimum of -2')
+
+
+def test_an_infinite_depth_is_no_number():
+    assert DEPTH.decode(torch.tensor([[[-torch.inf, torch.nan]]])).isnan().all()

@@ -1,9 +1,11 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from mlore_mm.tasks import NumbersResult, TaskSet
+from mlore_mm.tasks.results import TaskResult
 
 TASKS = TaskSet(
     dict(
@@ -48,3 +50,33 @@ def test_channels_come_last_where_there_are_several():
 def test_the_largest_share_comes_first():
     shares = TASKS['semseg'].result(np.array([[[2, 2, 0, 2]]])).shares()
     assert list(shares.items()) == [('lamp', 0.75), ('wall', 0.25)]
+
+
+def test_numbers_that_are_none_do_not_count():
+    nothing = dict(min=None, mean=None, max=None)
+    assert TASKS['flow'].result(np.full((2, 1, 1), np.nan)).summary() == nothing
+    assert TASKS['depth'].result(np.full((1, 1, 2), np.inf)).summary() == dict(nothing, median=None, unit='m')
+    depth = TASKS['depth'].result(np.array([[[1, np.nan, 3, 9]]]))
+    assert depth.summary() == dict(min=1, mean=4.333333, max=9, median=3, unit='m')
+    assert TASKS['normals'].result(np.full((3, 1, 1), np.nan)).summary() == dict(mean=[None] * 3)
+    assert TASKS['semseg'].result(np.array([[[-1, 0, 0, 1]]])).shares() == dict(wall=0.5, floor=0.25)
+    with pytest.raises(NotImplementedError):
+        _ = TaskResult(task='x').values
+
+
+def test_half_is_not_above_the_threshold():
+    result = TASKS['sal'].result(np.array([[[0.5, 0.51, 0.1]]]))
+    assert result.mask().tolist() == [[False, True, False]]
+    assert result.mask(0.05).all()
+
+
+@pytest.mark.parametrize('name', TASKS)
+def test_results_are_told_apart_by_identity_and_made_by_name(name):
+    """Arrays have no single truth value that ``==`` could give."""
+    made = TASKS[name].result(np.zeros((3 if name == 'normals' else 2 if name == 'flow' else 1, 2, 2)))
+    assert made != dataclasses.replace(made)
+    assert made.values.shape[:2] == (2, 2)
+    with pytest.raises(TypeError, match='positional'):
+        type(made)('x')
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.task = 'y'

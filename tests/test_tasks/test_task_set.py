@@ -75,3 +75,44 @@ def test_options_are_laid_over_the_default_of_the_class(kind, part):
 def test_another_type_starts_from_nothing():
     task = TaskSet(dict(x=dict(_delete_=True, type='Depth', metric=dict(type='RegressionMetric'))))['x']
     assert task.metric == dict(type='RegressionMetric')
+
+
+def test_auxiliary_tasks_follow_a_subset():
+    tasks = TaskSet(CONFIG, aux=['edge', 'depth'])
+    assert (tasks.aux, tasks.main) == (('depth', 'edge'), ('semseg',))
+    part = tasks.subset(['edge', 'semseg'])
+    assert (part.names, part.aux, part.main) == (('semseg', 'edge'), ('edge',), ('semseg',))
+    assert (TaskSet(CONFIG).aux, TaskSet(CONFIG).main) == ((), ('depth', 'semseg', 'edge'))
+    with pytest.raises(ValueError, match='Unknown task'):
+        TaskSet(CONFIG, aux=['flow'])
+
+
+@pytest.mark.parametrize('name', ['a/b', '', 'a b', 3, 'x' * 101])
+def test_a_name_makes_a_file_and_a_module(name):
+    with pytest.raises(ValueError, match='Names of tasks are made of letters'):
+        TaskSet({name: dict(type='Depth')})
+    assert TaskSet({'x-1_' + 'x' * 96: dict(type='Depth')}).names[0].startswith('x-1_')
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ('Depth', "tasks.depht is 'Depth', expected the settings of a task"),
+        (dict(out_channels=1), "tasks.depht has no `type`.*Did you mean 'tasks.depth'"),
+        (dict(type=3), "Task 'depht' has type 3, which"),
+        (dict(type='depth'), "has type 'depth', which is not a known kind of task. Did you mean 'Depth'"),
+        (dict(type='Depth', los_weight=2), "tasks.depht.los_weight: Depth takes no 'los_weight'.*'loss_weight'"),
+        (dict(type='Depth', loss_weight='much'), "tasks.depht.loss_weight is the text 'much', expected float"),
+    ],
+)
+def test_a_bad_entry_is_named_with_what_was_meant(config, message):
+    with pytest.raises(ValueError, match=message):
+        TaskSet(dict(depth=dict(type='Depth'), depht=config))
+
+
+def test_a_loss_of_another_type_takes_nothing_from_that_of_the_class():
+    task = TaskSet(dict(x=dict(type='Edge', loss=dict(type='MaskedL1Loss'))))['x']
+    assert task.loss == dict(type='MaskedL1Loss')
+    given = dict(type='Edge', loss=dict(_delete_=True, type='BalancedBCELoss'))
+    assert TaskSet(dict(x=given))['x'].loss == dict(type='BalancedBCELoss')
+    assert given['loss']['_delete_']  # what came in stays
