@@ -113,3 +113,46 @@ def test_means_over_the_whole_batch_in_one_process_are_the_same():
     logits, target, valid = column(1, 10, 90), column(0, 0, 0), column(1, 1, 0) > 0
     loss = build('BerHuLoss')
     assert_close(loss(logits, target, valid, reduction=Reduction(True)), loss(logits, target, valid))
+
+
+def test_berhu_of_two_channels_counts_every_number():
+    """Errors 1 and 10 at one pixel, of which both channels count: C is 2."""
+    logits = torch.tensor([1.0, 10.0]).view(1, 2, 1, 1)
+    loss = build('BerHuLoss', average='valid')(logits, torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, 1) > 0)
+    assert_close(loss.item(), (1 + (100 + 4) / 4) / 2)
+
+
+def test_berhu_of_valid_pixels_where_there_are_none():
+    logits = torch.ones(1, 1, 2, 2, requires_grad=True)
+    loss = build('BerHuLoss', average='valid')(logits, torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2) > 0)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros(1, 1, 2, 2))
+
+
+@pytest.mark.parametrize('options', [dict(threshold=0), dict(average='mean')])
+def test_a_berhu_loss_without_a_meaning_is_refused(options):
+    with pytest.raises(ValueError, match=f'but got .*{next(iter(options.values()))}'):
+        build('BerHuLoss', **options)
+
+
+def test_the_shortest_label_still_counts():
+    """A vector of length 0.1 opposite to the prediction costs 2; an ignored one and a shorter one nothing."""
+    target = torch.tensor([[0.0, 0.0, -0.1], [0.0, 0.0, -0.09], [0.0, 0.0, -1.0]]).T[None, :, :, None]
+    prediction = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 3, 1)
+    loss = build('CosineNormalsLoss')(prediction, target, column(1, 1, 0) > 0)
+    assert_close(loss.item(), 2.0)
+    legacy = build('CosineNormalsLoss', legacy_no_normals_mask=True)(prediction, target, column(1, 1, 0) > 0)
+    assert_close(legacy.item(), (2 + 2 + 1) / 3)  # an ignored label is a vector of zeros, at a right angle to all
+
+
+def test_the_task_of_depth_may_have_another_name():
+    """A wall in front of the camera faces it."""
+    context = LossContext(dict(range=torch.full((1, 1, 6, 6), 2.0)), [dict(intrinsics=(4, 4, 2.5, 2.5))])
+    prediction = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 6, 6)
+    loss = build('NormalsFromDepthLoss', depth='range')
+    assert loss(prediction, None, None, context=context).item() == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match='an image has none'):
+        loss(prediction, None, None, context=LossContext(context.targets, [{}]))
+    with pytest.raises(ValueError, match='the batch has none'):
+        loss(prediction, None, None, context=LossContext(context.targets))

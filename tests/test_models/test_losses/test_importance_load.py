@@ -39,3 +39,18 @@ def test_expected_load_is_what_new_noise_gives_on_average():
 def test_a_model_that_does_not_route_is_named():
     with pytest.raises(ValueError, match='no router record'):
         ImportanceLoadLoss()(RouterTrace())
+
+
+def test_without_noise_tokens_are_counted_by_their_gates():
+    gates = torch.tensor([[0.5, 0.5, 0.0], [0.6, 0.0, 0.4]])
+    record = RouterRecord('a', 'depth', gates, gates)
+    assert ImportanceLoadLoss().load(record).tolist() == [2, 1, 1]
+    # importance (1.1, 0.5, 0.4): mean 2/3, variance 0.1433..; load: mean 4/3, variance 1/3
+    wanted = (0.43 / 3) / (4 / 9) + (1 / 3) / (16 / 9)
+    assert ImportanceLoadLoss(1.0).of_record(record).item() == pytest.approx(wanted)
+
+
+def test_where_all_experts_are_chosen_noise_does_not_matter():
+    gates = torch.tensor([[0.5, 0.5], [0.4, 0.6]])
+    record = RouterRecord('a', 'depth', gates, gates, noise_std=torch.ones(2, 2))
+    assert ImportanceLoadLoss().load(record).tolist() == [2, 2]

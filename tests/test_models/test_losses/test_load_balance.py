@@ -50,3 +50,8 @@ def test_tokens_count_alike():
     assert_close(per_token, (by_hand.std() / by_hand.mean()) ** 2)
     even = torch.eye(4).repeat(2, 3, 1)  # every token on one expert, every expert chosen as often
     assert_close(LoadBalanceLoss()(trace_of(('a', 'semseg', even))), torch.tensor(0.0))
+
+
+def test_no_balance_of_no_gate():
+    """Gates that are all zero are even, and not a division by zero."""
+    assert LoadBalanceLoss()(trace_of(('a', 'semseg', torch.zeros(2, 3)))) == 0

@@ -82,3 +82,36 @@ def test_learned_scales_by_hand():
     assert terms['semseg'].item() == pytest.approx(8 / 8 + math.log(5))
     terms['semseg'].backward()  # -L / a^3 + 2 a / (1 + a^2)
     assert weighting.scales.grad[weighting.index['semseg']].item() == pytest.approx(-1 + 0.8)
+
+
+def test_every_term_has_its_weight():
+    """Tasks with experts of their own: information log 2, switch 1, and z of logits (1, 1): (1 + log 2)^2."""
+    rows = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])
+    trace = RouterTrace(
+        [
+            RouterRecord('a/mlp', task, p, p, torch.ones(1, 1, 2), experts=p.topk(1).indices)
+            for task, p in zip(('semseg', 'depth'), rows, strict=True)
+        ]
+    )
+    weights = dict(mutual_information=2.0, switch=3.0, z=5.0)
+    expected = dict(mutual_information=-2 * math.log(2), switch=3.0, z=5 * (1 + math.log(2)) ** 2)
+    for name, value in expected.items():
+        loss = ModSquadRouterLoss(**{**dict.fromkeys(weights, 0.0), name: weights[name]})
+        assert loss(trace).item() == pytest.approx(value, rel=1e-5), name
+    assert ModSquadRouterLoss(**weights)(trace).item() == pytest.approx(sum(expected.values()), rel=1e-5)
+    nothing = ModSquadRouterLoss(mutual_information=0.0)(trace)
+    assert nothing.item() == 0
+    assert ModSquadRouterLoss(top_k_limit=dict(mlp=0), top_k=dict(mlp=1.0), mutual_information=0)(trace).item() == 0
+
+
+def test_information_where_a_token_takes_several_experts():
+    """Each of two tasks has two of four experts to itself."""
+    halves = [[0.5, 0.5, 0.0, 0.0]] * 2, [[0.0, 0.0, 0.5, 0.5]] * 2
+    terms = ModSquadRouterLoss().of_layer([record(halves[0], 2), record(halves[1], 2, 'depth')])
+    # sum c / k is the 4 tokens, so A = 2 * 0.5 / 4 = 1/4, P(t) = 1/2, P(e) = 1/4: sum A log 2 = log 2.
+    assert terms['mutual_information'].item() == pytest.approx(-math.log(2))
+
+
+def test_an_unknown_kind_of_limit_is_named():
+    with pytest.raises(ValueError, match=r"but got \['block'\]"):
+        ModSquadRouterLoss(top_k_limit=dict(block=1))

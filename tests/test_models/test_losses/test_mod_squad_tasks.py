@@ -29,3 +29,11 @@ def test_nothing_to_learn_is_a_zero_with_a_graph():
         value.backward()
         assert value == 0
         assert (logits.grad == 0).all()
+
+
+def test_lengths_get_eps():
+    """Vectors of lengths 3 and 4 in one direction: with eps = 1 their cosine is 3/4 of 4/5."""
+    target = torch.tensor([[[[4.0]], [[0.0]], [[0.0]]]])
+    loss = DirectionLoss(eps=1.0)(torch.tensor([[[[3.0]], [[0.0]], [[0.0]]]]), target, VALID[..., :1])
+    assert loss.item() == pytest.approx(1 - 3 / 4 * 4 / 5)
+    assert DirectionLoss()(torch.zeros_like(target), target, VALID[..., :1]).item() == 1

@@ -181,3 +181,60 @@ def test_mean_of_rows_by_hand():
         )
         assert share.item() == pytest.approx(2 / 3)
         assert reduction.share == 1
+
+
+def test_thresholds_and_balance_of_boundaries_by_hand():
+    """Labels 0.5, 0.4, 0, 0 are one positive and three negatives: 3/4 and 1/4; all logits 0."""
+    target = pixels([0.5, 0.4, 0, 0, 255])
+    loss = MODELS.build(dict(type='BalancedBCELoss', pos_weight='balanced', threshold=0.5))
+    logits = torch.zeros(1, 1, 1, 5)
+    assert_close(loss(logits, target, target != 255), torch.tensor(2.0).log() * (0.75 + 3 * 0.25) / 4)
+    # With the ignored pixel as a second positive: three fifths are negatives.
+    loss = MODELS.build(dict(type='BalancedBCELoss', pos_weight='balanced', threshold=0.5, ignored_as_positive=True))
+    assert_close(loss(logits, target, target != 255), torch.tensor(2.0).log() * (2 * 0.6 + 3 * 0.4) / 5)
+    # Without a threshold labels count in part, and the balance is of those below one half.
+    loss = MODELS.build(dict(type='BalancedBCELoss', pos_weight='balanced'))
+    wanted = torch.tensor(2.0).log() * ((0.75 + 0.25) * 0.5 + (0.75 * 0.4 + 0.25 * 0.6) + 2 * 0.25) / 4
+    assert_close(loss(logits, target, target != 255), wanted)
+
+
+def test_class_weights_by_hand():
+    """Weights 1 and 3, all logits 0: log 2 whatever the weights; a confident mistake of class 1 counts 3 of 4."""
+    loss = MODELS.build(dict(type='PixelCrossEntropyLoss', class_weight=[1, 3]))
+    target = pixels([0, 1, 255])
+    assert_close(loss(torch.zeros(1, 2, 1, 3), target, target != 255), torch.tensor(2.0).log())
+    logits = torch.tensor([[20.0, 20, 0], [0, 0, 0]])[None, :, None]
+    assert_close(loss(logits, target, target != 255), torch.tensor(3 * 20 / 4))
+    with pytest.raises(ValueError, match='2 class weights, but logits of 3 channels'):
+        loss(torch.zeros(1, 3, 1, 3), target, target != 255)
+
+
+@pytest.mark.parametrize('weights', [(), (1, -1)])
+def test_edge_weights_without_a_meaning_are_refused(weights):
+    with pytest.raises(ValueError, match='needs weights of at least 0'):
+        MODELS.build(dict(type='WeightedCrossEntropyLoss', class_weights=weights))
+    with pytest.raises(ValueError, match='needs class weights of at least 0'):
+        MODELS.build(dict(type='PixelCrossEntropyLoss', class_weight=weights))
+
+
+def test_a_class_may_weigh_nothing():
+    """Only its pixels: a zero and no division by zero."""
+    for loss in (
+        dict(type='PixelCrossEntropyLoss', class_weight=(0, 1)),
+        dict(type='WeightedCrossEntropyLoss', class_weights=(0, 1)),
+    ):
+        target = pixels([0, 0])
+        assert MODELS.build(loss)(torch.randn(1, 2, 1, 2), target, target == 0).item() == 0
+
+
+def test_mean_over_the_elements_of_normals_is_a_third():
+    loss, target = MODELS.build(dict(type='NormalsL1Loss', average='elements')), pixels([0, 0, 1], channels=3)
+    assert_close(loss(pixels([3, 0, 4], channels=3), target, torch.ones(1, 1, 1, 1) > 0), torch.tensor(0.8 / 3))
+
+
+@pytest.mark.parametrize('kind', ['MaskedL1Loss', 'MaskedMSELoss', 'BerHuLoss', 'DirectionLoss', 'NormalsL1Loss'])
+def test_double_precision_stays(kind):
+    logits = torch.randn(1, 3, 2, 2, dtype=torch.float64)
+    assert MODELS.build(dict(type=kind))(logits, torch.randn(1, 3, 2, 2), torch.ones(1, 1, 2, 2) > 0).dtype == (
+        torch.float64
+    )

@@ -30,3 +30,19 @@ def test_only_the_hidden_layer_is_kept():
         ops.dispatched_mlp(x, scores, dispatch, *weights)
     large = [t.shape for t in kept if t.is_floating_point() and t.shape[0] == 100]
     assert large == [(100, 8)]
+
+
+@pytest.mark.parametrize(('form', 'taken'), [('loop', '_by_expert'), ('blocked', '')])
+def test_form_is_that_of_the_device_and_inference_keeps_nothing(form, taken, monkeypatch):
+    monkeypatch.setattr(ops, 'best_form', lambda *args: form)
+    calls = []
+    for name in ('_forward', '_backward', '_forward_by_expert', '_backward_by_expert'):
+        function = getattr(ops, name)
+        monkeypatch.setattr(ops, name, lambda *a, f=function, n=name: calls.append((n, a[-1])) or f(*a))
+    x, scores = torch.randn(3, 2), torch.rand(3, 1)
+    weights = torch.randn(2, 4, 2), torch.randn(2, 4), torch.randn(2, 2, 4)
+    dispatch = TokenDispatch.to_experts(torch.tensor([[0], [1], [0]]), 2)
+    ops.dispatched_mlp(x, scores, dispatch, *weights)
+    assert calls.pop() == (f'_forward{taken}', False)
+    ops.dispatched_mlp(x.requires_grad_(), scores, dispatch, *weights).sum().backward()
+    assert [name for name, _ in calls] == [f'_forward{taken}', f'_backward{taken}']

@@ -20,3 +20,10 @@ def test_outside_nothing_is_said():
     """A graph that mentions autocast cannot be stored for any size."""
     assert isinstance(without_autocast(torch.zeros(1)), nullcontext)
     assert isinstance(without_autocast(torch.zeros(1, device='meta')), nullcontext)
+
+
+def test_shapes_are_counted_without_autocast():
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        x = torch.zeros(2, 3, device='meta')
+        with without_autocast(x):
+            assert not torch.is_autocast_enabled('cpu')

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -47,3 +49,53 @@ def test_half_precision_on_a_gpu_and_compiled_graphs(monkeypatch, tensors):
     assert ops.best_form(tensors[0], 8) == 'blocked'
     assert ops.best_form(tensors[0].bfloat16(), 8) == 'grouped'
     assert ops.best_form(tensors[0].bfloat16(), 7) == 'blocked'
+
+
+def device_rows(kind, *, dtype=torch.bfloat16, width=24):
+    """What is asked of rows on another device."""
+    size = torch.empty((), dtype=dtype).element_size()
+    return SimpleNamespace(
+        is_meta=False, device=torch.device(kind), dtype=dtype, shape=(700, width), element_size=lambda: size
+    )
+
+
+def test_forms_of_other_devices(monkeypatch):
+    """The kernel takes bf16 of rows of whole 16 bytes, from compute capability 8 on."""
+    capability = [8, 0]
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: tuple(capability))
+    assert ops.best_form(device_rows('cuda'), 8) == 'grouped'
+    assert ops.best_form(device_rows('cuda', width=20), 8) == 'blocked'
+    assert ops.best_form(device_rows('cuda'), 12) == 'blocked'
+    assert ops.best_form(device_rows('cuda', dtype=torch.float32), 8) == 'blocked'
+    assert ops.best_form(device_rows('cuda', dtype=torch.float16), 8) == 'blocked'
+    assert ops.best_form(device_rows('xpu'), 8) == 'blocked'
+    capability[0] = 7
+    assert ops.best_form(device_rows('cuda'), 8) == 'blocked'
+
+
+def test_gradients_of_what_needs_none_are_not_computed(monkeypatch, tensors):
+    rows, matrices, _ = tensors
+    weight, made = matrices.transpose(1, 2), []
+    for name in ('grouped_product', 'grouped_outer'):
+        function = getattr(ops, name)
+        monkeypatch.setattr(ops, name, lambda *a, f=function, n=name: made.append(n) or f(*a))
+    ops.grouped_linear(rows.clone().requires_grad_(), weight, ENDS).sum().backward()
+    ops.grouped_linear(rows, weight.clone().requires_grad_(), ENDS).sum().backward()
+    assert made == ['grouped_product'] * 3 + ['grouped_outer']
+
+
+def test_counting_backwards():
+    rows, weight = (torch.empty(*s, device='meta', requires_grad=True) for s in ((700, 24), (5, 8, 24)))
+    ops.grouped_linear(rows, weight, torch.empty(5, device='meta')).sum().backward()
+    assert (rows.grad.shape, weight.grad.shape) == (rows.shape, weight.shape)
+
+
+def test_blocks_of_exactly_filled_groups(monkeypatch):
+    """Groups of 4, 0 and 8 rows in blocks of 4 waste nothing, one of 5 wastes 3 rows."""
+    monkeypatch.setattr(ops, 'BLOCK', 4)
+    place, owner = ops._blocks(torch.tensor([4, 4, 12]), 12)
+    assert place.tolist() == list(range(12))
+    assert owner[:3].tolist() == [0, 2, 2]
+    place, owner = ops._blocks(torch.tensor([5, 6]), 6)
+    assert place.tolist() == [0, 1, 2, 3, 4, 8]
+    assert owner[:3].tolist() == [0, 0, 1]

@@ -1,10 +1,12 @@
+import copy
+
 import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.testing import assert_close
 
-from mlore_mm.models.ops import PortableSyncBatchNorm
+from mlore_mm.models.ops import PortableSyncBatchNorm, sync_batch_norm
 from tests.distributed import run_in_processes
 
 X = torch.randn(7, 3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3 + 100
@@ -65,3 +67,44 @@ def test_conversion_keeps_tensors_names_and_modes():
 def test_vectors_without_channels_are_refused():
     with pytest.raises(ValueError, match=r'needs \(B, C, ...\), but got an input of shape \(3,\)'):
         PortableSyncBatchNorm(3)(torch.zeros(3))
+
+
+@pytest.fixture
+def one_of_two(monkeypatch):
+    """The form for several processes, whose other members have nothing to add."""
+    monkeypatch.setattr(dist, 'is_initialized', lambda: True)
+    monkeypatch.setattr(dist, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(sync_batch_norm, 'sum_over_processes', lambda x: x)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [dict(affine=False), dict(momentum=None), dict(track_running_stats=False), dict(eps=10.0, momentum=0.25)],
+    ids=str,
+)
+def test_every_option_of_an_ordinary_one(one_of_two, options):
+    plain = nn.BatchNorm2d(3, **options).double()
+    norm = PortableSyncBatchNorm.convert(copy.deepcopy(plain))
+    for x in (X, X[:3] / 2):
+        assert_close(norm(x), plain(x))
+    assert_close(norm.state_dict(), plain.state_dict())
+    assert_close(norm.eval()(X), plain.eval()(X))
+
+
+def test_vectors_and_half_precision(one_of_two):
+    """Statistics are of full precision: in bf16 a mean of 100 has steps of one half."""
+    plain, norm = nn.BatchNorm1d(3), PortableSyncBatchNorm(3)
+    x = X[:, :, 0, 0].bfloat16()
+    found, wanted = norm(x), plain(x.float())
+    assert found.dtype == torch.bfloat16
+    assert_close(found, wanted.bfloat16())
+    assert_close(norm.running_mean, plain.running_mean)
+    with pytest.raises(ValueError, match=r'needs \(B, C, ...\)'):
+        norm(torch.zeros(3))
+    alone = PortableSyncBatchNorm(3)(torch.ones(1, 3))  # one value has no deviation
+    assert torch.equal(alone, torch.zeros(1, 3))
+
+
+def test_one_that_is_converted_already_stays():
+    norm = PortableSyncBatchNorm(3)
+    assert PortableSyncBatchNorm.convert(norm) is norm

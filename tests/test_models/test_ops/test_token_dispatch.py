@@ -21,3 +21,9 @@ def test_there_and_back():
     rows = dispatch.scores(scores)
     assert_close(dispatch.collect(rows[:, None])[..., 0], scores)
     assert_close(dispatch.collect(dispatch.experts[:, None])[..., 0], EXPERTS)
+
+
+def test_many_tokens_of_an_expert_keep_their_order():
+    dispatch = TokenDispatch.to_experts(torch.randint(3, (2000, 1)), num_experts=3)
+    assert dispatch.ends.dtype == torch.int32  # what the kernels of a GPU take
+    assert all((part.diff() > 0).all() for part in dispatch.tokens.tensor_split(dispatch.ends[:-1].long()))

@@ -41,3 +41,13 @@ def test_convolution_of_a_sum_of_enlarged_and_projected_maps():
         results.append((out, *torch.autograd.grad((out * out.detach().sin()).sum(), [*maps, *weights])))
     for ours, wanted in zip(*results, strict=True):
         assert_close(ours, wanted)
+
+
+def test_it_is_an_ordinary_convolution_to_others():
+    """Four times as large unless told, with and without a bias, in half precision as well."""
+    conv = UpsampledConv3x3(3, 5, bias=False)
+    assert conv(torch.zeros(1, 3, 2, 3)).shape == (1, 5, 8, 12)
+    assert conv.bias is None
+    conv, x = UpsampledConv3x3(3, 5, scale=2), torch.randn(1, 3, 4, 6)
+    assert conv(x.bfloat16().to(x)).shape == conv.plain(x).shape
+    assert conv.dilation == (1, 1)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mlore_mm.models.ops.winograd import Conv, convs3x3, plain_convs3x3, winograd_convs3x3
+from mlore_mm.models.ops import winograd
+from mlore_mm.models.ops.winograd import Conv, convs3x3, plain_convs3x3, winograd_convs3x3, winograd_pays
 
 CONVS = [
     Conv(0, 0),
@@ -90,3 +91,36 @@ def test_winograds_form_is_one_step_of_a_graph():
         found = torch.compile(lambda x: convs3x3(x, kernels, convs), backend=backend, fullgraph=True)(x)
         assert_close(found, plain_convs3x3(x, kernels, convs), atol=1e-3, rtol=1e-4)
     assert any('winograd_convs3x3' in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    ('case', 'pays'),
+    [('large', True), ('double', True), ('few pixels', False), ('few pairs', False), ('chosen rows', False)]
+    + [('half', False), ('another device', False), ('two maps', False)],
+)
+def test_when_it_pays(case, pays):
+    """From 60,000 pairs of channels per map and 256 pixels on, as measured; both bounds included."""
+    dtype = dict(double=torch.float64, half=torch.float16).get(case, torch.float32)
+    device = 'meta' if case == 'another device' else 'cpu'
+    x = torch.empty(
+        2 if case == 'two maps' else 1, 240, 16, 15 if case == 'few pixels' else 16, dtype=dtype, device=device
+    )
+    weights = [torch.empty(249 if case == 'few pairs' else 250, 240, 3, 3, dtype=dtype, device=device)]
+    rows = torch.arange(249) if case == 'chosen rows' else None
+    assert winograd_pays(x, weights, [Conv(0, 0, rows)]) is pays
+
+
+@pytest.mark.parametrize('stated', ['autocast', 'bf16'])
+def test_imitated_half_precision_is_computed_in_full(stated, monkeypatch):
+    """Without instructions for bf16 the sums are those of fp32, rounded once; fp64 and fp16 stay what they are."""
+    monkeypatch.setattr(winograd, 'has_bf16', lambda: False)
+    x, kernel = torch.randn(1, 64, 6, 6), torch.randn(8, 64, 3, 3)
+    x, kernel = (x.bfloat16(), kernel.bfloat16()) if stated == 'bf16' else (x, kernel)
+    with torch.autocast('cpu', torch.bfloat16, enabled=stated == 'autocast'):
+        (found,) = convs3x3(x, [kernel], [Conv(0, 0)])
+        (exact,) = convs3x3(x.double(), [kernel.double()], [Conv(0, 0)])
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, torch.nn.functional.conv2d(x.float(), kernel.float(), padding=1)[0].bfloat16())
+    assert exact.dtype == torch.float64
+    with torch.autocast('cpu', torch.float16):
+        assert convs3x3(x.float(), [kernel.float()], [Conv(0, 0)])[0].dtype == torch.float16
