@@ -97,3 +97,46 @@ def test_mtan_refuses_sides_that_do_not_halve():
     model = MODELS.build(dict(type='MTAN', encoder=encoder, tasks=dict(depth=0)))
     with pytest.raises(ValueError, match=r'multiples of 8, but got \(32, 44\)'):
         model(torch.randn(1, 3, 32, 44), ['depth'])
+
+
+@pytest.mark.parametrize(('depth', 'total'), [(18, 11_176_512), (34, 21_284_672), (50, 23_508_032), (101, 42_500_160)])
+def test_numbers_of_parameters_are_torchvisions(depth, total):
+    """Published totals less the classifier."""
+    with torch.device('meta'):
+        model = MODELS.build(dict(type='DilatedResNet', depth=depth))
+    assert sum(p.numel() for p in model.parameters()) == total
+
+
+def test_dilations_of_the_last_stages():
+    """The formerly strided convolution of a stage has half the rate of the others; strides are 4, 8, 8 and 8."""
+    options = dict(type='DilatedResNet', depth=18, stem_channels=4, planes=[4, 4, 6, 8])
+    model = MODELS.build(dict(options, out_indices=(0, 1, 3)))
+    rates = [
+        [m.dilation[0] for m in getattr(model, f'layer{i}').modules() if getattr(m, 'kernel_size', 0) == (3, 3)]
+        for i in range(1, 5)
+    ]
+    assert rates == [[1] * 4, [1] * 4, [1, 2, 2, 2], [2, 4, 4, 4]]
+    maps = model(torch.randn(1, 3, 32, 48))
+    assert [tuple(x.shape[1:]) for x in maps] == [(4, 8, 12), (4, 4, 6), (8, 4, 6)]
+    with pytest.raises(ValueError, match=r'depth of \[18, 34, 50, 101\], but got 152'):
+        MODELS.build(dict(type='DilatedResNet', depth=152))
+
+
+@pytest.mark.parametrize('size', [(36, 48), (32, 44)])
+def test_mtan_refuses_either_side(size):
+    encoder = dict(type='DilatedResNet', depth=18, stem_channels=4, planes=[4, 4, 8, 8])
+    with pytest.raises(ValueError, match='multiples of 8'):
+        MODELS.build(dict(type='MTAN', encoder=encoder, tasks=dict(depth=0)))(torch.randn(1, 3, *size), ['depth'])
+
+
+@pytest.mark.parametrize('kind', ['CrossStitch', 'NDDR'])
+def test_what_a_task_takes_at_the_start(kind):
+    """0.9 of its own and 0.1 of each other; NDDR's norm is one of small momentum and negative sums are cut off."""
+    exchange = MODELS.build(dict(type=kind, tasks=['a', 'b', 'c'], channels=2)).eval()
+    features = {name: torch.full((1, 2, 1, 1), value) for name, value in dict(a=1.0, b=2.0, c=-4.0).items()}
+    found = exchange(features, ['c', 'a'])
+    assert list(found) == ['c', 'a']
+    assert_close(found['a'].flatten(), torch.full((2,), 0.7), rtol=1e-4, atol=0)
+    assert_close(found['c'].flatten(), torch.full((2,), 0.0 if kind == 'NDDR' else -3.3), rtol=1e-4, atol=0)
+    if kind == 'NDDR':
+        assert exchange.mix['a'][1].momentum == 0.05

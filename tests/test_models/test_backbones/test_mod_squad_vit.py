@@ -148,3 +148,57 @@ def test_head_puts_patches_in_their_place():
     assert out['flow'][0, 1, :, 2:4].tolist() == [[1, 11], [101, 111]] * 2
     with pytest.raises(ValueError, match=r"names the tasks \['room'\]"):
         ModSquadHead(tasks, in_channels=4, image_tasks=['room'])
+
+
+class Nothing(torch.nn.Module):
+    def forward(self, x):
+        return 0 * x
+
+
+def test_stochastic_depth_drops_both_branches_in_training():
+    model = build(drop_path_rate=0.3)
+    assert_close([layer.drop_path.drop_prob for layer in model.layers], [0.0, 0.1, 0.2, 0.3])
+    layer, x = model.layers[1], torch.randn(2, 3, 7, 12)
+    layer.drop_path = Nothing()
+    assert torch.equal(layer.train()(x, TASKS[:2]), x)
+    assert not torch.equal(layer.eval()(x, TASKS[:2]), x)
+
+
+def test_a_task_alone_with_its_experts_in_another_order(images):
+    model = build().train()
+    model(images, 1)
+    use = model.expert_use('depth')
+    assert sum(x.sum() for x in use.values()) > 0
+    assert sum(x.sum() for x in model.expert_use('edge').values()) == 0
+    (wanted,) = model.eval()(images, 1)
+    orders = {name: torch.arange(len(count)).flip(0) for name, count in use.items()}
+    assert model.keep_task('depth', orders) == dict(attn_experts=[5, 5], num_experts=[6, 6])
+    model.tasks, before = ['depth'], use
+    for part in model.mixtures().values():
+        part.tasks = ['depth']
+    assert_close(model(images, 0)[0], wanted, atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(x, before[name].flip(0)) for name, x in model.expert_use('depth').items())
+
+
+def test_start_of_the_other_weights():
+    model = ModSquadViT(TASKS, arch=dict(embed_dims=128, num_layers=2, num_heads=2), img_size=32)
+    torch.nn.init.zeros_(model.pos_embed)
+    model.init_weights()
+    layer = model.layers[0]
+    for weight in (layer.mlp.layers[1].weight, layer.attn.mixture.key_value.weight, model.cls_token, model.pos_embed):
+        assert weight.std().item() == pytest.approx(0.02, rel=0.25)
+    assert all((x.bias == 0).all() for x in model.modules() if isinstance(x, torch.nn.Linear))
+    assert model.level_channels == [128]
+
+
+@pytest.mark.parametrize('size', [(40, 48), (48, 40)])
+def test_image_sizes_that_do_not_fit(size):
+    with pytest.raises(ValueError, match='has to be a multiple of patch_size=16'):
+        build(img_size=size)
+
+
+def test_as_many_query_heads_as_are_chosen():
+    """Three of three, whose gates are the whole distribution."""
+    with trace_routing() as trace:
+        build(attn_experts=3).eval()(torch.randn(1, 3, 32, 48), 0)
+    assert_close(trace.records[0].gates.sum(dim=-1), torch.ones(1, 7))

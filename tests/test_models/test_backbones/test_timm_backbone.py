@@ -171,3 +171,50 @@ def test_default_levels():
     """The ends of the quarters of a plain model; strides from 4 on of a hierarchical one."""
     assert _default_indices([(8, 16)] * 12, plain=True) == [2, 5, 8, 11]
     assert _default_indices([(8, 2), (8, 4), (8, 8), (8, 16), (8, 32)], plain=False) == [1, 2, 3, 4]
+
+
+def test_what_is_left_out_and_what_is_on():
+    """The final norm of a plain model is part of its levels by default, and of no other's."""
+    plain = TimmBackbone(**VIT, img_size=56, drop_path_rate=0.3, with_cp=True, out_indices=(0, 2))
+    assert (plain.img_size, plain.norm, plain.out_indices) == ((56, 56), True, [0, 2])
+    assert_close([block.drop_path1.drop_prob for block in plain.model.blocks[1:]], [0.1, 0.2])
+    assert plain.model.grad_checkpointing
+    without = TimmBackbone(**VIT, img_size=56, norm=False, out_indices=(-1,))
+    assert isinstance(without.model.norm, torch.nn.Identity)
+    assert not without.model.grad_checkpointing
+    x = torch.randn(1, 3, 56, 56)
+    normed = TimmBackbone(**VIT, img_size=56, out_indices=(-1,)).eval()
+    normed.model.load_state_dict(without.model.state_dict(), strict=False)
+    tokens = without.eval()(x)[0].flatten(2).transpose(1, 2)
+    assert_close(normed(x)[0].flatten(2).transpose(1, 2), normed.model.norm(tokens), atol=1e-4, rtol=1e-4)
+    hierarchical = TimmBackbone('resnet18', in_channels=4)
+    assert not hierarchical.norm
+    assert (hierarchical.facts.mean, hierarchical.facts.std) == (None, None)  # those of RGB say nothing here
+
+
+def test_depths_of_the_parameters():
+    """Embeddings before the first block, the last norm behind the last one; stages where a model has some."""
+    plain = TimmBackbone(**VIT, img_size=56)
+    for depths in (plain.block_depths(), plain.stage_depths()):
+        assert depths.of['model.pos_embed'] == 0
+        assert [depths.of[f'model.blocks.{i}.attn.qkv.weight'] for i in range(4)] == [1, 2, 3, 4]
+        assert depths.count == 4
+    stages = TimmBackbone('convnext_tiny', options=dict(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32)))
+    assert stages.stage_depths().count == 4
+    assert stages.block_depths().count > 4
+
+
+@pytest.mark.parametrize('size', [(28, 30), (30, 28)])
+def test_both_sides_are_checked(size):
+    with pytest.raises(ValueError, match='not a multiple of 14'):
+        TimmBackbone(**VIT, img_size=56)(torch.randn(1, 3, *size))
+
+
+def test_windows_are_made_for_the_padded_size():
+    backbone = TimmBackbone('swinv2_base_window12to16_192to256', img_size=(120, 160), options=SWIN)
+    assert backbone.eval()(torch.randn(1, 3, 128, 160))[0].shape == (1, 12, 32, 40)
+
+
+def test_options_that_a_model_does_not_take_are_named():
+    with pytest.raises(ValueError, match='resnet18 does not take these options: .*colour'):
+        TimmBackbone('resnet18', options=dict(colour='red'))

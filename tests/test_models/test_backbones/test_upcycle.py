@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch.nn.functional import gelu, linear
+from torch.nn.functional import gelu, interpolate, linear
 from torch.testing import assert_close
 
 from mlore_mm.models.backbones import M3ViT, PlainViT
@@ -42,3 +42,31 @@ def test_positions_of_a_grid_that_is_no_square():
     state = dict(model.state_dict(), pos_embed=torch.zeros(1, 1 + 6, 8))
     with pytest.raises(ValueError, match='has 7 positions'):
         model.load_state_dict(state)
+
+
+def test_chosen_experts_are_the_dense_mlp_on_average():
+    """Each of 8 experts is among the 2 chosen in a quarter of the cases, then with the gate 1/8."""
+    w1, b1, w2, b2 = (torch.randn(s, dtype=torch.float64) for s in ((32, 8), (32,), (8, 32), (8,)))
+    experts, x = upcycle(w1, b1, w2, b2, num_experts=8, width=16, top_k=2), torch.randn(8).double()
+    average = sum(
+        (second @ gelu(first @ x + bias) + shift) / 8 / 4 for first, bias, second, shift in zip(*experts, strict=True)
+    )
+    assert_close(average, linear(gelu(linear(x, w1, b1)), w2, b2))
+
+
+def test_positions_are_resized_bilinearly():
+    model = M3ViT(['depth'], ARCH, img_size=(32, 64), num_experts=4)
+    positions = torch.randn(1, 1 + 9, 8)
+    model.load_state_dict(dict(model.state_dict(), pos_embed=positions))
+    maps = positions[:, 1:].transpose(1, 2).unflatten(2, (3, 3))
+    wanted = interpolate(maps, size=(2, 4), mode='bilinear').flatten(2).transpose(1, 2)
+    assert_close(model.pos_embed, torch.cat([positions[:, :1], wanted], dim=1))
+
+
+def test_routers_of_the_checkpoint_come_before_the_start():
+    model = M3ViT(['depth'], ARCH, img_size=32, num_experts=4)
+    dense, router = PlainViT(ARCH, img_size=32, with_cls_token=True).state_dict(), torch.ones(8, 4)
+    start = model.layers[3].router.weight['depth'].clone()
+    model.load_state_dict({**dense, 'layers.1.router.weight.depth': router})
+    assert torch.equal(model.layers[1].router.weight['depth'], router)
+    assert torch.equal(model.layers[3].router.weight['depth'], start)

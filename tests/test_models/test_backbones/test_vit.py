@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from torch.testing import assert_close
 
-from mlore_mm.models.backbones import PlainViT
+from mlore_mm.models.backbones import PlainViT, vit
 from mlore_mm.models.backbones.vit import embed_patches, resize_pos_embed
 from mlore_mm.registry import MODELS
 from tests.mlore_models import randomise
@@ -44,8 +44,9 @@ def test_features_equal_mmsegs():
 
 
 def test_default_levels_are_the_quarters():
-    assert PlainViT('large').out_indices == [5, 11, 17, 23]
-    assert PlainViT('small').out_indices == [2, 5, 8, 11]
+    with torch.device('meta'):
+        assert PlainViT('large').out_indices == [5, 11, 17, 23]
+        assert PlainViT('small').out_indices == [2, 5, 8, 11]
     assert make(out_indices=(-1,)).out_indices == [3]
 
 
@@ -165,3 +166,89 @@ def test_levels_leave_the_class_token_out():
     tokens = model.layers[0](tokens)
     assert (tokens.shape[1], grid) == (1 + 2 * 3, (2, 3))
     assert_close(model(images)[0][1, :, 1, 2], tokens[1, 1 + 1 * 3 + 2])
+
+
+def test_biases_and_the_class_token_at_the_start():
+    model = make(with_cls_token=True, arch=dict(embed_dims=256, num_layers=1, num_heads=2))
+    model.init_weights()
+    assert all((part.bias == 0).all() for part in model.modules() if isinstance(part, torch.nn.Linear))
+    assert model.cls_token.std().item() == pytest.approx(0.02, rel=0.2)
+    assert model.layers[0].attn['attn'].out_proj.weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+class Nothing(torch.nn.Module):
+    def forward(self, x):
+        return 0 * x
+
+
+def test_stochastic_depth_may_drop_both_branches():
+    layer = make().layers[2]
+    layer.drop_path = Nothing()
+    x = torch.randn(2, 5, 16)
+    assert torch.equal(layer(x), x)
+
+
+def test_class_tokens_of_a_checkpoint():
+    """Kept where the model has one; the token of a distilled network never is."""
+    source, model = make(with_cls_token=True), make(with_cls_token=True)
+    torch.nn.init.normal_(source.cls_token)
+    model.load_state_dict({**source.state_dict(), 'dist_token': torch.zeros(1, 1, 16)})
+    assert torch.equal(model.cls_token, source.cls_token)
+    without = make()
+    without.load_state_dict({**source.state_dict(), 'dist_token': torch.zeros(1, 1, 16)})
+    assert without.cls_token is None
+
+
+def test_positions_without_a_class_get_a_zero_for_it():
+    model = make()
+    for grid in ((2, 3), (4, 4)):  # of this model, and a square
+        model.load_state_dict({**model.state_dict(), 'pos_embed': torch.ones(1, grid[0] * grid[1], 16)})
+        assert model.pos_embed[:, 0].abs().max() == 0
+        assert_close(model.pos_embed[:, 1:], torch.ones(1, 6, 16))
+
+
+@pytest.mark.parametrize(
+    ('arch', 'message'),
+    [
+        (dict(embed_dims=16, num_layers=4, num_heads=3), 'num_heads has to divide'),
+        (dict(embed_dims=16, num_layers=0, num_heads=2), 'num_heads has to divide'),
+        (dict(embed_dims=16, num_layers=4), 'a dict of embed_dims, num_layers, num_heads'),
+    ],
+)
+def test_architectures_that_cannot_be(arch, message):
+    with pytest.raises(ValueError, match=message):
+        PlainViT(arch)
+
+
+def test_options_of_the_parts():
+    model = make(img_size=32, patch_size=8, mlp_ratio=2.5, final_norm=False, in_channels=4)
+    assert (model.grid, model.layers[0].ffn.layers[1].in_features) == ((4, 4), 40)
+    assert [name for name in model.state_dict() if name.startswith('ln1')] == []
+    assert [x.shape for x in model(torch.randn(1, 4, 16, 32))] == [(1, 16, 2, 4)] * 4
+    facts = model.facts
+    assert (facts.channels, facts.strides, facts.size_divisor) == ((16,) * 4, (8,) * 4, 8)
+    with pytest.raises(ValueError, match=r'img_size=\(48, 40\) has to be a multiple'):
+        make(img_size=(48, 40))
+
+
+@pytest.mark.parametrize(('depth', 'levels'), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (5, [0, 1, 2, 4])])
+def test_quarters_of_few_blocks(depth, levels):
+    assert PlainViT(dict(ARCH, num_layers=depth), 32).out_indices == levels
+
+
+def test_blocks_are_checkpointed_in_training_only(monkeypatch):
+    calls = []
+    monkeypatch.setattr(vit, 'checkpoint', lambda layer, x, use_reentrant: calls.append(use_reentrant) or layer(x))
+    model, images = make(with_cp=True), torch.randn(1, 3, 32, 48)
+    model.eval()(images)
+    assert not calls
+    model.train()(images)
+    assert calls == [False] * 4
+    make().train()(images)
+    assert len(calls) == 4
+
+
+def test_tokens_have_the_precision_of_the_patches():
+    model, images = make(with_cls_token=True), torch.randn(1, 3, 32, 48)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert embed_patches(model, images)[0].dtype == torch.bfloat16

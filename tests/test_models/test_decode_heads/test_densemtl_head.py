@@ -5,6 +5,8 @@ import torch
 from torch.testing import assert_close
 
 from mlore_mm.models.features import Features
+from mlore_mm.models.layers import section_decoder
+from mlore_mm.models.layers.section_decoder import reflection_pad
 from mlore_mm.registry import MODELS
 
 TASKS = dict(
@@ -121,3 +123,45 @@ def test_wrong_scales_are_named():
 def test_deeplab_reads_the_coarsest_level():
     head = MODELS.build(dict(type='DeepLabHead', in_channels=16, out_channels=3, channels=8, dilations=(1, 2)))
     assert head.eval()(levels()).shape == (2, 3, 2, 3)
+
+
+def test_maps_of_half_the_size_stay_small(monkeypatch):
+    """Strides 2, 4, 8, 16, 16: four of the five scales double their map, one only joins two of a size."""
+    calls = []
+    doubled = section_decoder.doubled_conv3x3
+    monkeypatch.setattr(section_decoder, 'doubled_conv3x3', lambda *args: calls.append(1) or doubled(*args))
+    build(tasks=dict(depth=TASKS['depth']))(levels())
+    assert len(calls) == 4
+
+
+def test_borders_are_mirrored_where_there_is_something_to_mirror():
+    x = torch.arange(6.0).view(1, 1, 2, 3)
+    assert torch.equal(reflection_pad(x), torch.nn.functional.pad(x, (1, 1, 1, 1), mode='reflect'))
+    assert reflection_pad(x[..., :1, :]).tolist() == [[[[1, 0, 1, 2, 1]] * 3]]
+    assert reflection_pad(x[..., :1]).flatten().tolist() == [3, 3, 3, 0, 0, 0, 3, 3, 3, 0, 0, 0]
+
+
+@pytest.mark.parametrize('options', [dict(side_scales=(0,)), dict(exchange={5: 4}), dict(side_scales=(-1,))], ids=str)
+def test_scales_that_there_are_not(options):
+    with pytest.raises(ValueError, match='has the scales 0 to 4, of which all but 0 may be side_scales'):
+        build(**options)
+
+
+def test_where_the_exchanges_are_by_default():
+    """DenseMTL: after scale 1, with attention on every fourth row and column; PAD-Net+: after scale 2."""
+    head = build()
+    assert list(head.exchanges) == ['1']
+    assert head.exchanges['1'].pairs['depth']['edge'].stride == 4
+    assert head.auxiliary_groups == ('scale_1',)
+    plus = build('PADNetPlusHead')
+    assert (list(plus.exchanges), plus.auxiliary_groups) == (['2'], ('scale_2',))
+    assert build('PADNetPlusHead', exchange=(1, 3), side_scales=(3, 1, 1)).auxiliary_groups == ('scale_1', 'scale_3')
+
+
+def test_dropout_of_the_pyramid():
+    head = MODELS.build(dict(type='DeepLabHead', in_channels=16, out_channels=3, channels=8, dropout=1.0))
+    features = []
+    head.aspp.register_forward_hook(lambda module, args, out: features.append(out.abs().max()))
+    head.train()(levels()), head.eval()(levels())
+    assert features[0] == 0
+    assert features[1] > 0

@@ -6,11 +6,18 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from torch.testing import assert_close
 
-from mlore_mm.models.layers import DeformablePointConv, FineGrainedMixture, GlobalMixture
+from mlore_mm.models.layers import (
+    DeformableMixer,
+    DeformablePointConv,
+    FineGrainedMixture,
+    GlobalMixture,
+    PadExpertLinear,
+)
 from mlore_mm.models.layers.deformable_mixer import sample_displaced
+from mlore_mm.models.layers.fine_grained_mixture import full_precision_linear
 from mlore_mm.models.losses import ExpertShareLoss
 from mlore_mm.registry import MODELS
-from mlore_mm.routing import trace_routing
+from mlore_mm.routing import RouterRecord, RouterTrace, trace_routing
 from mlore_mm.tasks import bind_tasks
 from tests.mlore_models import make_samples, randomise
 from tests.shared import REPO
@@ -187,3 +194,129 @@ def test_numbers_of_parameters(name, trainable, total):
         model = MODELS.build(config)
     assert sum(p.numel() for p in model.parameters()) == total
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == trainable
+
+
+def test_the_head_is_its_definition():
+    """Aggregation with stride 2, two stages, experts of all tasks beside, one doubling behind the prediction."""
+    head = build(num_stages=2, aggregate_stride=2, upsamples=1, mixer='dwconv').decode_head.eval()
+    feats = [torch.randn(1, c, 4, 6) for c in head.in_channels]
+    with torch.no_grad():
+        x = head.aggregate(torch.cat(feats, dim=1))
+        tokens = z = head.norm(x.flatten(2).transpose(1, 2))
+        for stage in head.stages:
+            u = stage['depth']['mixer'](z.transpose(1, 2).unflatten(2, (2, 3))).flatten(2).transpose(1, 2)
+            z = u + stage['depth']['experts'](u, 'depth')
+        z = (z + head.shared(tokens, ['depth'])['depth']).transpose(1, 2).unflatten(2, (2, 3))
+        wanted = F.interpolate(head.predict['depth'](head.heads['depth'](z)), scale_factor=2, mode='bilinear')
+        assert_close(head(feats, ['depth']).logits, dict(depth=wanted))
+
+
+def test_the_mixer_is_its_definition():
+    mixer = DeformableMixer(4, depth=2, kind='dwconv').eval()
+    randomise(mixer)
+    x = torch.randn(1, 4, 5, 6)
+    wanted = x
+    for block in mixer.blocks:
+        conv, _, norm = block['mix']
+        wanted = norm(F.gelu(conv(wanted)))
+        (depthwise, point), _, norm = block['look']
+        assert depthwise.groups == 4
+        wanted = wanted + norm(F.gelu(point(depthwise(wanted))))
+    assert len(mixer.blocks) == 2
+    assert_close(mixer(x), wanted)
+    assert torch.equal(DeformableMixer(4, kind='none')(x), x)
+
+
+def test_a_map_of_one_pixel_is_sampled():
+    x = torch.randn(1, 2, 1, 1)
+    assert_close(sample_displaced(x, torch.zeros(1, 4, 1, 1)), x)
+
+
+def test_offsets_begin_at_zero_again():
+    conv = DeformablePointConv(3, 4)
+    for parameter in conv.offset.parameters():
+        torch.nn.init.ones_(parameter)
+    conv.reset_offsets()
+    assert conv.offset(torch.randn(1, 3, 4, 4)).abs().max() == 0
+
+
+def deviations(*weights):
+    return torch.stack([weight.std() for weight in weights])
+
+
+def test_start():
+    """Deviation 0.02; second layers over the root of the experts at work: 3 chosen and 1 shared, and 2 of all."""
+    own = FineGrainedMixture(64, 128)
+    both = GlobalMixture(['a', 'b'], 64, 128)
+    for module in (own, both):
+        for parameter in module.parameters():
+            torch.nn.init.ones_(parameter)
+        module.init_weights()
+    first = deviations(own.router.weight, own.experts.fc1.weight, own.shared[0][0].weight, both.experts.fc1.weight)
+    assert_close(first, torch.full((4,), 0.02), rtol=0.1, atol=0)
+    second = deviations(own.experts.fc2.weight, own.shared[0][2].weight)
+    assert_close(second, torch.full((2,), 0.02 / 2), rtol=0.1, atol=0)
+    assert both.experts.fc2.weight.std().item() == pytest.approx(0.02 * 2**-0.5, rel=0.1)
+    assert both.embedding.std().item() == pytest.approx(0.02, rel=0.2)
+    biases = [p for module in (own, both) for name, p in module.named_parameters() if name.endswith('bias')]
+    assert max(p.abs().max() for p in biases if p.shape != own.norm.bias.shape) == 0
+    alone = GlobalMixture(['a'], 64, 128, num_experts=1, top_k=1, gate='sigmoid')
+    alone.init_weights()
+    assert alone.experts.fc2.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    head = build(embed_dims=64).decode_head
+    head.init_weights()
+    assert head.aggregate.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert max(conv.bias.abs().max() for conv in head.predict.values()) == 0
+    assert head.stages[0]['depth']['mixer'].blocks[0]['look'][0].offset[1].weight.abs().max() > 0  # of randomise
+
+
+def test_static_weights_follow_the_start():
+    mixture = FineGrainedMixture(8, 8)
+    mixture.experts.fc1 = PadExpertLinear.like(mixture.experts.fc1, static_init='mean')
+    mixture.init_weights()
+    assert_close(mixture.experts.fc1.static, mixture.experts.fc1.weight.mean(dim=0))
+
+
+def test_the_embedding_of_one_task_is_kept():
+    moe = GlobalMixture(['a', 'b', 'c'], 6, 8)
+    randomise(moe)
+    x = torch.randn(1, 3, 6)
+    wanted = moe(x, ['c'])['c']
+    moe.keep_task('c')
+    assert_close(moe(x, ['c'])['c'], wanted)
+    assert moe.embedding.shape == (1, 6)
+    head = build(global_gate='none').decode_head
+    assert head.keep_task('depth') == {}
+    assert list(head.stages[0]) == ['depth']
+
+
+def test_a_sigmoid_gate_is_recorded():
+    moe = GlobalMixture(['a'], 6, 8, num_experts=1, top_k=3, gate='sigmoid', name='g')
+    randomise(moe)
+    with trace_routing() as trace:
+        moe(torch.randn(2, 3, 6), ['a'])
+    (record,) = trace.records
+    assert (record.layer, record.task) == ('g', 'a')
+    assert_close(record.gates, record.logits.sigmoid())
+    assert_close(record.probabilities, torch.ones(2, 3, 1))
+    assert ExpertShareLoss()(trace).item() == 0, 'one expert has nothing to balance'
+
+
+def test_routers_decide_in_full_precision():
+    x, weight = torch.randn(2, 6), torch.randn(3, 6)
+    wanted = F.linear(x, weight)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(full_precision_linear(x, weight), wanted)
+        assert full_precision_linear(x.bfloat16(), weight).dtype == torch.float32
+    assert full_precision_linear(x, weight.double()).dtype == torch.float64
+
+
+def test_share_by_hand():
+    """Layer a, two tokens: f = (1, 1/2, 1/2), P = (0.55, 0.25, 0.2), N / K = 3/2; layer b, even: 1. Their mean."""
+    p = torch.tensor([[0.6, 0.3, 0.1], [0.5, 0.2, 0.3]])
+    gates = torch.tensor([[0.6, 0.3, 0.0], [0.5, 0.0, 0.3]])
+    even = torch.eye(2)
+    records = [RouterRecord('a', 't', p, gates), RouterRecord('b', 't', torch.full((2, 2), 0.5), even)]
+    records.append(RouterRecord('c', 't', torch.ones(2, 1), torch.ones(2, 1)))
+    wanted = (1.5 * (0.55 + 0.125 + 0.1) + 1) / 2
+    assert ExpertShareLoss(loss_weight=2.0)(RouterTrace(records)).item() == pytest.approx(2 * wanted)

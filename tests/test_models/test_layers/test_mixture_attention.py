@@ -3,7 +3,15 @@ import torch
 from torch.testing import assert_close
 
 from mlore_mm.models.backbones.mod_squad_vit import Routed
-from mlore_mm.models.layers import ExpertUsage, MixtureAttention, TokenMixture, WideAttention
+from mlore_mm.models.layers import (
+    ExpertLinear,
+    ExpertUsage,
+    MixtureAttention,
+    PadExpertLinear,
+    TokenMixture,
+    WideAttention,
+)
+from mlore_mm.models.layers.mixture_attention import reset_experts
 from mlore_mm.routing import trace_routing
 from mlore_mm.routing.top_k_gate import TopKGate
 from tests.shared import REPO
@@ -70,3 +78,52 @@ def test_published_block():
         assert_close(found, wanted['output'], atol=1e-10, rtol=1e-10)
         assert_close(trace.records[0].flat_probabilities, route['probs_plus_eps'], atol=1e-10, rtol=0)
         assert torch.equal(trace.records[0].flat_experts.sort(dim=1).values, route['top_idx'])
+
+
+def test_wide_attention_is_that_of_pytorch():
+    """With heads of the usual width, whose matrices are those of ``nn.MultiheadAttention``."""
+    ours, theirs = WideAttention(12, 3, 4), torch.nn.MultiheadAttention(12, 3, batch_first=True)
+    theirs.load_state_dict(
+        dict(
+            in_proj_weight=ours.qkv.weight,
+            in_proj_bias=ours.qkv.bias,
+            **{f'out_proj.{key}': x for key, x in ours.proj.state_dict().items()},
+        )
+    )
+    x = torch.randn(2, 5, 12)
+    assert_close(ours(x), theirs(x, x, x)[0])
+
+
+def test_published_start_and_what_is_kept():
+    """Weights within 1 / fan-in, biases within 1 / sqrt(outputs)."""
+    linear = ExpertLinear(3, 50, 400)
+    reset_experts(linear)
+    assert linear.weight.abs().max().item() == pytest.approx(1 / 50, rel=0.01)
+    assert linear.bias.abs().max().item() == pytest.approx(1 / 20, rel=0.01)
+    reset_experts(ExpertLinear(3, 50, 400, bias=False))
+    partial = PadExpertLinear(3, 4, 6, static_init='mean')
+    reset_experts(partial)
+    assert_close(partial.static, partial.weight.mean(dim=0))  # follows the new weights
+    attention, u = MixtureAttention(12, 8, 5), torch.randn(2, 7, 12)
+    order = torch.tensor([4, 2, 0])
+    logits = torch.full((2, 7, 5), -9.0).index_copy(-1, order, torch.randn(2, 7, 3))
+    wanted = attention(u, TopKGate(2, pre_softmax=True, noise='none')(logits))
+    attention.keep_experts(order)
+    assert attention.num_experts == 3
+    assert_close(attention(u, TopKGate(2, pre_softmax=True, noise='none')(logits[..., order])), wanted)
+
+
+def test_use_of_one_task_and_some_experts_is_kept():
+    usage = ExpertUsage(tasks=3, num_experts=4)
+    usage.count.copy_(torch.arange(12.0).view(3, 4))
+    usage.keep_experts(1, torch.tensor([3, 0]))
+    assert usage.count.tolist() == [[7, 4]]
+
+
+def test_precision_of_attention():
+    attention, u = MixtureAttention(12, 8, 5), torch.randn(2, 7, 12)
+    routing = TopKGate(2, noise='none')(torch.randn(2, 7, 5))
+    with torch.autocast('cpu', torch.bfloat16):
+        y = attention(u, routing)
+    assert y.dtype == torch.bfloat16
+    assert_close(y.float(), attention(u, routing), atol=0.05, rtol=0.05)

@@ -7,6 +7,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mlore_mm.models.layers import PadConv2d
+from mlore_mm.models.layers.pad_conv import KernelAttention
 
 X = torch.randn(3, 8, 6, 7, generator=torch.Generator().manual_seed(0))
 
@@ -82,3 +83,64 @@ def test_in_the_place_of_a_convolution():
         PadConv2d.like(nn.Conv2d(8, 6, 3, padding='same'))
     with pytest.raises(ValueError, match='num_kernels=0|got 0'):
         PadConv2d.like(conv, num_kernels=0)
+
+
+def test_attention_by_hand():
+    """One hidden unit: relu(2 * mean), then logits (m, -m) over the temperature, and a bias."""
+    attention = KernelAttention(2, 2, reduction=16)
+    assert attention.fc1.weight.shape == (1, 2)
+    with torch.no_grad():
+        attention.fc1.weight.fill_(1.0)
+        attention.fc2.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        attention.fc2.bias.copy_(torch.tensor([0.5, 0.0]))
+        attention.temperature.fill_(4.0)
+    x = torch.tensor([[1.0, 3.0], [2.0, 2.0]]).view(1, 2, 1, 2)  # means 2 and 2
+    assert_close(attention(x), torch.tensor([[4.5, -4.0]]).div(4).softmax(-1))
+    assert_close(attention(-x), torch.tensor([[0.5, 0.0]]).div(4).softmax(-1))
+    assert KernelAttention(64, 4, reduction=4).fc1.weight.shape == (16, 64)
+
+
+def test_start_is_kaiming_by_fan_out():
+    """Deviations of sqrt(2 / outputs), in the constructor and again; biases 0."""
+    conv = PadConv2d(256, 128, 1, reduction=2, num_kernels=3, groups=2)
+    for _ in range(2):
+        assert conv.attention.fc1.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+        assert conv.attention.fc2.weight.std().item() == pytest.approx((2 / 3) ** 0.5, rel=0.15)
+        for weight in (conv.kernels, conv.static):
+            assert weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+        assert max(x.abs().max() for x in (conv.bias, conv.attention.fc2.bias)) == 0
+        for parameter in conv.parameters():
+            nn.init.ones_(parameter)
+        conv.init_weights()
+
+
+def test_a_compact_layer_keeps_its_weights():
+    conv = PadConv2d(8, 4, 3)
+    conv.compact()
+    before = conv.dynamic_values.detach().clone()
+    conv.init_weights()
+    assert torch.equal(conv.dynamic_values, before)
+
+
+def test_options_of_the_convolution_it_replaces():
+    conv = nn.Conv2d(8, 4, (3, 1), stride=(2, 1), padding=(1, 0), dilation=(2, 1), dtype=torch.float64)
+    dynamic = PadConv2d.like(conv, num_kernels=1)
+    with torch.no_grad():
+        dynamic.kernels[0], dynamic.bias[0] = conv.weight, conv.bias
+    assert_close(dynamic(X.double()), conv(X.double()))
+
+
+def test_traced_files_hold_the_plain_form():
+    conv = PadConv2d(8, 4, 3, bias=False).eval()
+    traced = torch.jit.trace(conv, X[:1], check_trace=False)
+    assert_close(traced(X), conv(X))  # any number of images
+
+
+def test_biases_of_an_ordinary_convolution_without_attention():
+    """A checkpoint has neither biases per kernel nor an attention: it is asked for none."""
+    state = nn.Conv2d(8, 4, 3).state_dict()
+    conv = PadConv2d(8, 4, 3, num_kernels=2)
+    start = conv.attention.fc1.weight.detach().clone()
+    conv.load_state_dict(state)
+    assert torch.equal(conv.bias, state['bias'].expand(2, 4))
+    assert torch.equal(conv.attention.fc1.weight, start)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from mlore_mm.models.layers import PadExpertLinear, PadMoELinear, TokenMixture
-from mlore_mm.routing import TopKGate
+from mlore_mm.models.layers import ExpertLinear, PadExpertLinear, PadMoELinear, TokenMixture
+from mlore_mm.routing import TopKGate, trace_routing
 
 
 def make_mixture():
@@ -71,3 +71,47 @@ def test_some_of_the_experts_are_kept():
     mixture.fc1.compact()
     with pytest.raises(ValueError, match='before a partially dynamic layer is made compact'):
         mixture.keep_experts(kept[:1])
+
+
+def test_noise_in_training_is_softplus_and_recorded():
+    """Weights of noise 0: a deviation of log 2 + 0.01; the gates are a softmax over the two chosen."""
+    layer, x = PadMoELinear(6, 5, 4, name='x/moe'), torch.randn(2, 7, 6)
+    for training in (True, False):
+        with trace_routing() as trace:
+            y = layer.train(training)(x, 'depth')
+        (record,) = trace.records
+        assert (record.layer, record.task, y.shape) == ('x/moe', 'depth', (2, 7, 5))
+        assert ((record.gates > 0).sum(dim=-1) == 2).all()
+        assert_close(record.gates.sum(dim=-1), torch.ones(2, 7))
+        assert (record.noise_std is not None) is training
+        if training:
+            assert_close(record.noise_std, torch.full((2, 7, 4), torch.tensor(2.0).log().item() + 0.01))
+
+
+def test_the_router_of_the_mixture_decides_in_full_precision():
+    layer, x = PadMoELinear(6, 5, 4).eval(), torch.randn(2, 7, 6)
+    nn.init.normal_(layer.gate_weight)
+    with torch.autocast('cpu', dtype=torch.bfloat16), trace_routing() as trace:
+        layer(x)
+    assert_close(trace.records[0].logits, x @ layer.gate_weight)
+
+
+@pytest.mark.parametrize('top_k', [0, 5])
+def test_numbers_of_chosen_experts(top_k):
+    with pytest.raises(ValueError, match=f'cannot choose top_k={top_k} of num_experts=4'):
+        PadMoELinear(6, 5, 4, top_k)
+    assert PadMoELinear(6, 5, 4, 4).gate.top_k == 4
+
+
+def test_in_the_place_of_experts_without_biases():
+    experts = ExpertLinear(3, 4, 6, bias=False).double()
+    layer = PadExpertLinear.like(experts)
+    assert layer.bias is None
+    assert layer.weight.dtype == torch.float64
+    biased = ExpertLinear(3, 4, 6)
+    nn.init.normal_(biased.bias)
+    assert torch.equal(PadExpertLinear.like(biased).bias, biased.bias)
+    layer.compact()
+    before = layer.dynamic_values.detach().clone()
+    layer.init_weights()
+    assert torch.equal(layer.dynamic_values, before)

@@ -91,3 +91,40 @@ def test_the_static_weight_starts_as_told():
     assert layer.kernels.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.05)
     with pytest.raises(ValueError, match="'median'"):
         PadConv2d(4, 6, 3, static_init='median')
+
+
+@pytest.mark.parametrize(
+    ('scale', 'dynamic', 'static'), [('both', 1.5, 0.5), ('d', 1.5, 1.0), ('s', 1.0, 0.5), ('none', 1.0, 1.0)]
+)
+def test_factors_by_hand(scale, dynamic, static):
+    """phi = log 3: 2 sigmoid is 3/2, and the rest to 2. Two kernels with shares 1/4 and 3/4."""
+    layer = PadConv2d(1, 1, (1, 2), num_kernels=2, scale=scale)
+    if scale == 'none':
+        assert layer.phi is None
+    else:
+        assert layer.phi.item() == 0
+        nn.init.constant_(layer.phi, torch.tensor(3.0).log())
+    with torch.no_grad():
+        layer.kernels.copy_(torch.tensor([[4.0, 4.0], [8.0, 8.0]]).view(2, 1, 1, 1, 2))
+        layer.static.copy_(torch.tensor([10.0, 20.0]).view(1, 1, 1, 2))
+        layer.mask[..., 1] = 0
+    wanted = torch.tensor([7 * dynamic, 20 * static])
+    assert_close(layer.combine(torch.tensor([[0.25, 0.75]])).flatten(), wanted)
+    assert layer.kappa == 0.5
+    assert layer.stored_numbers() == dict(fully_dynamic=4, training=6, compact=3)
+    layer.compact()
+    assert_close(layer.combine(torch.tensor([[0.25, 0.75]])).flatten(), wanted)
+
+
+def test_an_unknown_scale_is_named():
+    with pytest.raises(ValueError, match="knows scale .* but got 'k'"):
+        PadConv2d(4, 6, 3, scale='k')
+
+
+def test_experts_start_their_static_weight_with_their_deviation():
+    layer = PadExpertLinear(3, 40, 60)
+    nn.init.normal_(layer.weight, std=3.0)
+    layer.settle()
+    assert layer.static.std().item() == pytest.approx(3.0, rel=0.1)
+    with torch.device('meta'):
+        assert PadExpertLinear(3, 4, 6).static.is_meta  # nothing to draw

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
 from mlore_mm.models.layers import ExpertLinear, TokenMixture
+from mlore_mm.models.layers.token_mixture import compute_dtype
 from mlore_mm.models.ops.token_dispatch import TokenDispatch
 from mlore_mm.routing import TopKGate, trace_routing
 
@@ -122,3 +123,51 @@ def test_experts_alone(tokens):
 def test_more_experts_chosen_than_there_are():
     with pytest.raises(ValueError, match='mixture of 4 experts cannot choose top_k=5'):
         TokenMixture(8, 8, 4, top_k=5)
+
+
+def test_start_of_the_experts():
+    """Uniform within 1 / sqrt(inputs) by default, within what is told else; biases 0."""
+    linear = ExpertLinear(4, 64, 100)
+    nn.init.ones_(linear.bias)
+    assert linear.weight.abs().max().item() == pytest.approx(1 / 8, rel=0.01)
+    linear.reset(3.0)
+    assert (linear.weight.min().item(), linear.weight.max().item()) == pytest.approx((-3, 3), rel=0.01)
+    assert (linear.bias == 0).all()
+    ExpertLinear(4, 3, 5, bias=False).reset(1.0)
+
+
+def test_some_of_the_experts_are_kept(tokens):
+    mixture, linear = Routed().mixture, ExpertLinear(5, 16, 8, bias=False)
+    wanted, alone = mixture.expert(3, tokens), linear.expert(3, tokens)
+    for part in (mixture, linear):
+        part.keep_experts(torch.tensor([0, 3]))
+        assert part.num_experts == 2
+    assert torch.equal(mixture.expert(1, tokens), wanted)
+    assert torch.equal(linear.expert(1, tokens), alone)
+    assert linear.bias is None
+
+
+def test_tokens_that_tasks_share(tokens):
+    mixture, logits = Routed().mixture, torch.randn(2, 3, 7, 5)
+    routing = TopKGate(2, noise='none')(logits)
+    shared = mixture(tokens[None], routing)
+    assert_close(shared, mixture(tokens.expand(2, 3, 7, 16), routing))
+
+
+def test_precision_of_products():
+    """Autocast's where it is on, but double precision is not lowered, and shapes have none."""
+    single, double = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
+    assert compute_dtype(single) == torch.float32
+    with torch.autocast('cpu', torch.bfloat16):
+        assert [compute_dtype(x) for x in (single, double, single.to('meta'))] == [
+            torch.bfloat16,
+            torch.float64,
+            torch.float32,
+        ]
+
+
+@pytest.mark.parametrize('top_k', [0, 5])
+def test_numbers_of_chosen_experts(top_k):
+    with pytest.raises(ValueError, match=f'top_k={top_k}'):
+        TokenMixture(8, 8, 4, top_k)
+    TokenMixture(8, 8, 4, 4)
