@@ -35,3 +35,11 @@ def test_some_images_or_all_pixels_but_no_part_of_them():
 def test_images_of_several_sizes_are_refused():
     with pytest.raises(ValueError, match='each was encoded at its own size'):
         MultiTaskDataPreprocessor()(batch(sizes=((8, 12), (8, 16))))
+
+
+def test_what_stands_for_images():
+    images = MultiTaskDataPreprocessor()(batch())['inputs']
+    assert (len(images), images.device.type) == (2, 'cpu')
+    for part in ((..., slice(None, 8), slice(None, 4)), (..., slice(None, 8)), slice(0, 1)):
+        with pytest.raises(ValueError, match=r'images of \(8, 12\) was asked for'):
+            images[part]

@@ -66,3 +66,13 @@ def test_frozen_stages_neither_learn_nor_count_statistics(config):
 def test_more_stages_than_there_are_is_named():
     with pytest.raises(ValueError, match='frozen_stages=5 of PlainViT: it has 4 stages'):
         freeze_stages(build(type='PlainViT', arch=TINY, img_size=32), 5)
+
+
+def test_as_many_stages_as_there_are():
+    """0 is the stem alone; nothing behind the last stage is frozen with it."""
+    for stages, learning in ((0, {'layers', 'ln1'}), (4, {'ln1'})):
+        backbone = build(type='PlainViT', arch=TINY, img_size=32)
+        freeze_stages(backbone, stages)
+        assert {name.split('.')[0] for name, p in backbone.named_parameters() if p.requires_grad} == learning
+    with pytest.raises(ValueError, match='frozen_stages=-1'):
+        freeze_stages(backbone, -1)

@@ -1,8 +1,18 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mlore_mm.models.encoder_facts import block_indices, encoder_facts, known_levels
+from mlore_mm.models.encoder_facts import (
+    EncoderFacts,
+    block_indices,
+    check_levels,
+    encoder_facts,
+    fill_head,
+    fill_preprocessor,
+    known_levels,
+)
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from mlore_mm.registry import MODELS
 from tests import toy_parts  # noqa: F401  registers the toys
@@ -113,3 +123,59 @@ def test_stated_channels_are_those_that_come(config, channels):
     backbone = build(**config)
     assert backbone.level_channels == channels
     assert encoder_facts(backbone, ['a'], side=32 if 'tasks' in config else 64).channels == tuple(channels)
+
+
+FACTS = EncoderFacts(channels=(4, 8, 16), strides=(4, 8, 16), size_divisor=16, mean=(1.0,), std=(2.0,))
+
+
+def test_a_preprocessor_is_filled_in():
+    """With what is known and not said; nothing is known of encoders without facts."""
+    own = dict(type='X', mean=(9.0,))
+    assert fill_preprocessor(own, SimpleNamespace(facts=FACTS)) == dict(
+        type='X', mean=(9.0,), std=(2.0,), size_divisor=16
+    )
+    some = EncoderFacts((4,), (4,))
+    assert fill_preprocessor(own, SimpleNamespace(facts=some)) == own
+    assert fill_preprocessor(own, SimpleNamespace()) == own
+
+
+@pytest.mark.parametrize(
+    ('config', 'accepted', 'filled'),
+    [
+        ({}, ('in_channels',), dict(in_channels=[4, 8, 16])),
+        (dict(in_index=[2, 0]), ('in_channels', 'strides'), dict(in_channels=[16, 4], strides=[16, 4])),
+        (dict(in_channels=[4, 8]), ('in_channels', 'strides'), dict(strides=[4, 8])),
+        (dict(in_channels=[4, 8], strides=[2, 4]), ('in_channels', 'strides'), {}),
+        (dict(in_channels=[4] * 9), ('in_channels', 'strides'), {}),
+    ],
+)
+def test_a_head_is_filled_in(config, accepted, filled):
+    before = dict(config)
+    assert fill_head(config, accepted, lambda: FACTS) == {**config, **filled}
+    assert config == before
+
+
+@pytest.mark.parametrize(
+    ('config', 'accepted'),
+    [
+        (dict(in_channels=[4]), ('in_channels',)),
+        (dict(in_channels=[4], grid=(2, 2)), ('in_channels', 'strides')),
+        (dict(in_channels=[4], strides=[4]), ('in_channels', 'strides')),
+    ],
+)
+def test_an_encoder_is_not_run_in_vain(config, accepted):
+    assert fill_head(config, accepted, None) == config
+
+
+def test_an_encoder_that_does_not_take_the_image_is_named():
+    with pytest.raises(ValueError, match='Conv2d has no `facts` and did not take an image of 64x64'):
+        encoder_facts(torch.nn.Conv2d(5, 2, 1), ['depth'])
+
+
+def test_levels_below_zero_and_heads_that_do_not_say():
+    backbone = SimpleNamespace(facts=FACTS)
+    with pytest.raises(ValueError, match='returns 3 levels: 0 to 2'):
+        check_levels(backbone, SimpleNamespace(in_index=[-1, 1], in_channels=[16, 8]))
+    check_levels(backbone, SimpleNamespace(in_index=[2, 0], in_channels=[16, 4]))
+    check_levels(backbone, SimpleNamespace())
+    check_levels(SimpleNamespace(), SimpleNamespace(in_index=[9], in_channels=[1]))  # nothing is known

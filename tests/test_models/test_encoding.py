@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mlore_mm.models.encoded_images import EncodedImages
+from mlore_mm.models.encoding import build_backbone, call_mode, encode
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from mlore_mm.routing import trace_routing
+from mlore_mm.tasks import TaskSet
 from tests import toy_parts
 
 TASKS = dict(semseg=dict(type='SemSeg', out_channels=3), depth=dict(type='Depth'), edge=dict(type='Edge'))
@@ -84,3 +87,29 @@ def test_records_of_an_encoder_that_runs_per_task_carry_the_names(folded, names,
 def test_settings_that_a_backbone_of_others_does_not_take_are_named():
     with pytest.raises(ValueError, match=r"model.backbone cannot be built from .*'depth': 19.*invalid depth 19"):
         MultiTaskEncoderDecoder(dict(type='mmseg.ResNet', depth=19), dict(type='MultiTaskFCNHead'), tasks=TASKS)
+
+
+def test_stored_features_are_taken_as_they_are(images):
+    model = build('ToyEncoder')
+    feats = model.extract_feat(images)
+    stored = EncodedImages(feats, images.shape)
+    assert encode(model.backbone, stored, ['depth'], list(TASKS), folded=True) is feats
+
+
+def test_how_an_encoder_wants_to_be_called():
+    assert [call_mode(build(name).backbone) for name in ('ToyEncoder', 'ToyTaskEncoder', 'ToyOwner')] == [
+        'once',
+        'per_task',
+        'owner',
+    ]
+    encoder = toy_parts.ToyTaskEncoder()
+    encoder.call_mode = 'once'  # comes before the older name
+    assert call_mode(encoder) == 'once'
+
+
+def test_a_config_is_left_as_it_is():
+    config = dict(type='ToyOwner')
+    build_backbone(config, TaskSet(TASKS))
+    assert config == dict(type='ToyOwner')
+    with pytest.raises(ValueError, match='model.backbone cannot be built from .*width'):
+        build_backbone(dict(type='ToyEncoder', width=3), TaskSet(TASKS))

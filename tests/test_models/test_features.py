@@ -37,3 +37,13 @@ def test_missing_features_are_named():
 def test_what_is_no_map_is_named():
     with pytest.raises(ValueError, match='dict'):
         Features.wrap([A, dict(x=A)])
+
+
+def test_a_map_leaves_out_what_there_is_not():
+    """A neck is not asked for levels of nobody; a single map is a level as well."""
+    feats = Features(per_task=dict(depth=(A,))).map(lambda levels: levels[0] + 1)
+    assert feats.shared == ()
+    assert feats.of('depth')[0].mean() == 1
+    assert Features().is_shared
+    with pytest.raises(ValueError, match='returned none'):
+        Features.wrap([])

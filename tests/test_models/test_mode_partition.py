@@ -1,5 +1,7 @@
 """The partition of entries; numbers are in test_golden_paddynamic.py."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -130,3 +132,80 @@ def test_options_are_checked():
     net.convs[0].compact()
     with pytest.raises(ValueError, match='compact already'):
         partition(net.convs, net.losses, 0.3)
+
+
+def known(*weights):
+    """Layers of one kernel whose entries are these."""
+    layers = [PadConv2d(1, 1, (1, len(x)), num_kernels=1) for x in weights]
+    for layer, x in zip(layers, weights, strict=True):
+        layer.kernels.data.copy_(torch.tensor(x).view_as(layer.kernels))
+    return layers
+
+
+@pytest.mark.parametrize(('scope', 'expected'), [('global', ([0, 0, 1, 1], [0, 1])), ('local', ([0, 0, 1, 1], [0, 1]))])
+def test_the_largest_stay(scope, expected):
+    layers = known([1.0, -2, 3, -4], [0.1, 5])
+    partition(layers, None, 0.5, score='magnitude', scope=scope)
+    assert [layer.mask.flatten().tolist() for layer in layers] == list(expected)
+
+
+def test_layers_compete_or_do_not():
+    for scope, expected in (('global', [[1, 1, 1, 1], [0, 0, 1, 0]]), ('local', [[0, 0, 1, 1], [0, 0, 1, 1]])):
+        layers = known([10.0, 20, 30, 40], [1, 2, 4, 3])
+        history = partition(layers, None, 0.5, score='magnitude', scope=scope)
+        assert [layer.mask.flatten().tolist() for layer in layers] == expected
+        assert history[0]['kappa'] == [sum(x) / 4 for x in expected]
+
+
+def test_rounds_are_told_one_by_one():
+    layers = known([1.0, 2, 3, 4])
+    history = partition(layers, None, 0.5, rounds=2, schedule='linear', score='magnitude')
+    assert [(step['density'], step['kappa']) for step in history] == [(0.75, [0.75]), (0.5, [0.5])]
+    assert partition(layers, None, 1.0, score='magnitude')[0]['kappa'] == [1.0]
+
+
+def test_a_least_share_is_rounded_up():
+    layers = known([10.0, 20, 30, 40], [1, 2, 4, 3])
+    partition(layers, None, 0.5, score='magnitude', kappa_min_per_layer=0.26)
+    assert [int(layer.mask.sum()) for layer in layers] == [4, 2]  # a quarter more is no warning
+
+
+def test_snip_is_the_gradient_of_the_mask_summed_over_batches():
+    """L = b * sum(M W + (1 - M) S): dL/dM = b (W - S), for batches of 1 and 3; signs are dropped after the sum."""
+    (layer,) = known([1.0, -2, 3])
+    layer.static.data.copy_(torch.tensor([0.0, 1, 3]).view_as(layer.static))
+    layer.mask[..., 1] = 0
+    scores = partition([layer], lambda: (b * layer.combine().sum() for b in (1.0, 3.0)), 0.5)[0]['scores']
+    assert_close(scores[0].flatten(), torch.tensor([0.25, 0.75, 0.0]))
+
+
+def test_synflow_by_hand():
+    """|W dF/dW| of F = sum(M W): the sizes of the weights that are dynamic, their sum 1."""
+    (layer,) = known([1.0, -2, 5])
+    layer.mask[..., 2] = 0
+    scores = partition([layer], lambda: [layer.combine().sum()], 0.5, score='synflow')[0]['scores']
+    assert_close(scores[0].flatten(), torch.tensor([1.0, 2, 0]) / 3)
+
+
+@pytest.mark.parametrize('options', [dict(density=1.5), dict(rounds=0), dict(schedule='steps')])
+def test_partitions_that_cannot_be(options):
+    with pytest.raises(ValueError, match='needs 0 < density <= 1, rounds >= 1'):
+        densities(**dict(dict(density=0.5, rounds=1), **options))
+    assert densities(1, 1) == [1]
+
+
+@pytest.mark.parametrize('options', [dict(scope='all'), dict(control='reverse')])
+def test_choices_that_there_are_not(options):
+    with pytest.raises(ValueError, match='score is one of'):
+        partition(known([1.0, 2]), None, 0.5, **options)
+    with pytest.raises(ValueError, match='no partially dynamic layer'):
+        partition([], None, 0.5)
+
+
+def test_weights_come_back_after_an_error():
+    model, seen = nn.Linear(1, 1), []
+    nn.init.constant_(model.weight, -2.0)
+    with suppress(RuntimeError), linear_weights(model):
+        seen.append(model.weight.item())
+        raise RuntimeError
+    assert (seen, model.weight.item()) == ([2], -2)

@@ -8,7 +8,9 @@ from torch.testing import assert_close
 
 import tests.toy_parts  # noqa: F401  registers the toys
 from mlore_mm.evaluation.metrics import DepthMetric
+from mlore_mm.models import multi_task_encoder_decoder as segmentor
 from mlore_mm.models.original_frame import resize_maps
+from mlore_mm.models.sliding_windows import slide_inference, windows
 from mlore_mm.registry import MODELS
 from mlore_mm.structures import MultiTaskDataSample
 from tests.mlore_models import TASKS, build_mlore, make_samples
@@ -299,3 +301,105 @@ def test_switch_to_deploy_ends_training():
     model.switch_to_deploy()
     assert not model.training
     assert not model.backbone.training
+
+
+def test_windows_by_hand():
+    """A length of 10 in windows of 4, every 3: 0, 3, 6; of 7: 0, 3; smaller than a window: one."""
+    starts = [(rows.start, columns.start) for rows, columns in windows((10, 7), (4, 4), (3, 3))]
+    assert starts == [(0, 0), (0, 3), (3, 0), (3, 3), (6, 0), (6, 3)]
+    assert list(windows((3, 8), (4, 4), (4, 4))) == [(slice(0, 4), slice(0, 4)), (slice(0, 4), slice(4, 8))]
+    assert [columns.start for _, columns in windows((4, 9), (4, 4), (4, 4))] == [0, 4, 5]
+
+
+def test_windows_are_averaged_where_they_overlap():
+    """Windows of 4 columns that answer with their number: 0, then 1; two columns belong to both."""
+    numbers = iter(range(9))
+    found = slide_inference(
+        lambda x: dict(a=torch.full_like(x, next(numbers))), torch.zeros(1, 1, 1, 6), (1, 4), (1, 2)
+    )
+    assert found['a'].flatten().tolist() == [0, 0, 0.5, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ('crop', 'stride'), [(None, (4, 4)), ((4, 4), None), ((4,), (4, 4)), ('44', (4, 4)), (8, 4)], ids=str
+)
+def test_windows_that_are_no_pair(crop, stride):
+    with pytest.raises(ValueError, match=r'needs crop_size=\(h, w\) and stride=\(h, w\)'):
+        build(test_cfg=dict(mode='slide', crop_size=crop, stride=stride))
+
+
+@pytest.mark.parametrize('stride', [(0, 4), (4, 5)])
+def test_windows_that_leave_gaps(stride):
+    with pytest.raises(ValueError, match='0 < stride <= crop_size'):
+        build(test_cfg=dict(mode='slide', crop_size=(4, 4), stride=stride))
+
+
+def test_one_window_at_a_time_on_a_cpu():
+    model, sizes = build(test_cfg=dict(mode='slide', crop_size=(8, 12), stride=(8, 12))).eval(), []
+    model.encode_decode = lambda x, tasks, groups=(): sizes.append(len(x)) or dict.fromkeys(tasks, x[:, :1])
+    model.inference(torch.randn(2, 3, 16, 24), ['depth'])
+    assert sizes == [2] * 4
+
+
+def test_options_that_do_nothing_are_told(monkeypatch):
+    said = []
+    monkeypatch.setattr(segmentor, 'print_log', lambda text, *more: said.append(text))
+    build(test_cfg=dict(mode='slide', crop_size=(8, 12), stride=(8, 12)))
+    build(test_cfg=dict(resize='predictions'))
+    assert not said
+    build(test_cfg=dict(crop_size=(8, 12), stride=(8, 12)))
+    assert 'test_cfg.crop_size and test_cfg.stride belong to' in said[0]
+    with pytest.raises(ValueError, match="resize is 'logits' or 'predictions', but got 'maps'"):
+        build(test_cfg=dict(resize='maps'))
+
+
+def test_tasks_to_predict(images):
+    model = build(test_cfg=dict(tasks=['normals', 'semseg'])).eval()
+    assert model.eval_tasks == ['semseg', 'normals']
+    assert set(model.predict(images)[1].pred.keys()) == {'semseg', 'normals'}  # without data samples as well
+    assert list(model(images)) == ['semseg', 'depth', 'normals']
+
+
+def test_logits_are_of_full_precision(images):
+    model = build().eval()
+    with torch.autocast('cpu', torch.bfloat16):
+        assert {x.dtype for x in model(images).values()} == {torch.float32}
+    assert {x.dtype for x in model.double()(images.double()).values()} == {torch.float64}
+
+
+def test_a_frozen_encoder_keeps_no_graph(images):
+    assert not build(frozen_backbone=True).extract_feat(images).shared[0].requires_grad
+    assert build().extract_feat(images).shared[0].requires_grad
+
+
+def test_frozen_stages_stay_in_evaluation(images):
+    encoder = dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4)
+    head = dict(type='MultiTaskFCNHead', embed_dims=6, in_index=[3])
+    model = build(encoder, head, frozen_stages=1)
+    assert model.train() is model
+    assert (model.backbone.layer1.training, model.backbone.layer2.training) == (False, True)
+    model.eval()
+    assert not model.backbone.layer2.training
+
+
+def test_a_neck_stands_between(images):
+    encoder = dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4)
+    neck = dict(type='LevelNorm', in_channels=[4, 8, 16, 32])
+    head = dict(type='MultiTaskFCNHead', embed_dims=6, in_index=[1, 2])
+    model = build(encoder, head, neck=neck).eval()
+    assert model.decode_head.in_channels == [8, 16]  # the neck keeps them
+    feats = model.extract_feat(torch.randn(1, 3, 64, 64))
+    assert len(feats.shared) == 4
+    wider = dict(neck, then=dict(type='mmseg.MultiLevelNeck', in_channels=[4, 8, 16, 32], out_channels=5))
+    with pytest.raises((ValueError, TypeError), match='in_channels'):
+        build(encoder, head, neck=wider)
+
+
+def test_the_criterion_is_asked_what_it_wants(images):
+    """Labels of tasks that are not trained are read only for a loss that looks at them."""
+    model = build()
+    samples = make_samples(build(tasks=('semseg',)), images)
+    assert list(model(images, samples, mode='loss', tasks=['semseg'])) == ['loss_semseg']
+    model.criterion._task_extras['semseg'] = ('context',)
+    with pytest.raises(ValueError, match="no label field for task 'depth'"):
+        model(images, samples, mode='loss', tasks=['semseg'])

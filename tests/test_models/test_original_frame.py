@@ -46,3 +46,17 @@ def test_ids_come_from_the_nearest_pixel():
     assert resize_maps(ids, (1, 4)).flatten().tolist() == [3, 3, 5, 5]
     assert resize_maps(ids.float(), (1, 4)).flatten().tolist() == [3, 3.5, 4.5, 5]
     assert resize_maps(ids, (1, 2)) is ids
+
+
+def test_images_that_nothing_was_done_to():
+    logits = torch.arange(6.0).reshape(1, 2, 3) + 1
+    assert_close(to_original(Depth(name='depth'), logits, sample(), 'decode'), logits)
+    assert_close(to_original(Depth(name='depth'), logits, sample(padding=(0, 1, 1, 0)), 'activate'), logits[:, 1:, :2])
+
+
+def test_late_resizing_is_for_decoded_maps_only():
+    task, small = SemSeg(name='semseg', out_channels=3), sample(ori_shape=(1, 4))
+    logits = torch.tensor([[[9.0, 0.0]], [[0.0, 0.0]], [[0.0, 1.0]]])
+    scores = [to_original(task, logits, small, 'activate', late=late) for late in (False, True)]
+    assert torch.equal(*scores)
+    assert scores[0].shape == (3, 1, 4)

@@ -1,11 +1,14 @@
 """Steps of one task at a time against joint steps: same gradients, alone and in two processes, accumulated or not."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.distributed as dist
 from mmengine.optim import OptimWrapper
 from torch.testing import assert_close
 
+from mlore_mm.models import train_steps
 from mlore_mm.models.distributed import MultiTaskDistributedDataParallel
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from tests import toy_parts  # noqa: F401  registers the toys
@@ -86,3 +89,24 @@ def test_what_needs_all_tasks_at_once_is_named(part):
 def test_an_unknown_step_is_named():
     with pytest.raises(ValueError, match="'joint', 'one_by_one'.*'single'"):
         build('single')
+
+
+def test_losses_are_scaled_alike_for_every_task():
+    """The scaler of mixed precision, and the share of an accumulated step; the last one goes through the wrapper."""
+    x, backwards = torch.ones(1, requires_grad=True), []
+    wrapper = SimpleNamespace(
+        scale_loss=lambda loss: loss / 2,
+        loss_scaler=SimpleNamespace(scale=lambda loss: 8 * loss),
+        backward=backwards.append,
+    )
+    train_steps._backward(wrapper, 3 * x.sum(), last=False)
+    assert x.grad.item() == 12
+    train_steps._backward(wrapper, 3 * x.sum(), last=True)
+    assert (x.grad.item(), backwards[0].item()) == (12, 1.5)
+    del wrapper.loss_scaler
+    train_steps._backward(wrapper, 3 * x.sum(), last=False)
+    assert x.grad.item() == 13.5
+
+
+def test_joint_steps_are_the_default():
+    assert train_steps.check_step({}, torch.nn.Identity(), None) == 'joint'

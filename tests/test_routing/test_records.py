@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mlore_mm.routing import record_routing, task_context, trace_routing
+from mlore_mm.routing import RouterRecord, RouterTrace, record_routing, task_context, trace_routing
+from mlore_mm.routing.records import check_records
 
 GATES = torch.ones(1, 2)
 
@@ -70,3 +71,43 @@ def test_a_folded_call_has_an_axis_of_tasks():
         pytest.raises(ValueError, match=r"layer 'a' .* \(3, 4, 5\) .*\['semseg', 'depth'\]"),
     ):
         record_routing('a', None, torch.rand(3, 4, 5), torch.rand(3, 4, 5))
+
+
+def test_folded_gates_per_image():
+    """(T, B, N) of two tasks; an axis that is missing is named."""
+    record = torch.rand(2, 3, 4)
+    with trace_routing() as trace, task_context(['semseg', 'depth']):
+        record_routing('a', None, record, record, noise_std=torch.tensor(2.0), logits=record)
+        with pytest.raises(ValueError, match=r'\(2, 4\) in a call for the tasks'):
+            record_routing('a', None, record[:, 0], record[:, 0])
+    assert [r.images for r in trace.records] == [3, 3]
+    assert torch.equal(trace.records[1].logits, record[1])
+    assert trace.records[0].noise_std == 2  # a number has no axis
+    assert torch.equal(trace.records[0].flat_noise_std, torch.full((3, 4), 2.0))
+
+
+def test_a_context_ends_with_an_error_too():
+    with trace_routing() as trace:
+        with pytest.raises(RuntimeError), task_context('depth'):
+            raise RuntimeError
+        record_routing('a', None, GATES, GATES)
+        with task_context('depth'):
+            record_routing('a', None, GATES, GATES)
+    assert [r.task for r in trace.records] == ['*', 'depth']
+
+
+def test_what_experts_were_chosen_by():
+    noisy = torch.rand(1, 2)
+    with trace_routing() as trace:
+        record_routing('a', 'depth', GATES, GATES, logits=GATES, noisy_logits=noisy)
+        record_routing('a', 'depth', GATES, GATES, logits=GATES)
+    assert torch.equal(trace.records[0].flat_noisy_logits, noisy)
+    assert torch.equal(trace.records[1].flat_noisy_logits, GATES)
+    assert trace.records[1].flat_experts is None
+
+
+def test_a_loss_of_nothing_is_named():
+    check_records(trace=RouterTrace([RouterRecord('a', 'depth', GATES, GATES)]), loss='X')
+    for trace in (None, RouterTrace()):
+        with pytest.raises(ValueError, match='^X found no router record'):
+            check_records(trace, 'X')

@@ -72,3 +72,28 @@ def test_tokens_are_no_images():
     assert layer.mean_gate == pytest.approx(torch.tensor([[5 / 9, 4 / 9]]).numpy())
     assert layer.to_dict()['images'] == 3
     assert layer.to_dict()['decisions'] == 9
+
+
+def test_images_without_any_expert_and_layers_of_one():
+    stats = RoutingStats()
+    stats.update(traced(depth=torch.zeros(2, 3)))
+    layer = stats.layers()['layer']
+    assert (layer.entropy.tolist(), layer.similarity.tolist(), layer.load_variation) == ([0], [[0]], 0)
+    assert layer.unused == [0, 1, 2]
+    stats = RoutingStats()
+    stats.update(traced(depth=torch.ones(2, 1), edge=torch.ones(2, 1)))
+    layer = stats.layers()['layer']
+    assert (layer.load_variation, layer.mean_similarity, layer.unused) == (0, 1, [])
+    assert layer.to_dict()['experts'] == 1
+
+
+def test_a_task_that_a_layer_routes_twice_counts_both():
+    """Two passes of one task in a trace, as of two windows."""
+    with trace_routing() as trace:
+        for gates in (SEMSEG[:1], SEMSEG[1:]):
+            record_routing('layer', 'semseg', gates, gates)
+    stats = RoutingStats()
+    stats.update(trace)
+    layer = stats.layers()['layer']
+    assert (layer.images, layer.decisions) == (2, 2)
+    assert layer.mean_gate == pytest.approx(torch.tensor([[0.75, 0.25, 0, 0]]).numpy())

@@ -19,3 +19,13 @@ def test_best_expert_of_each_patch():
     assert best_experts(RouterRecord('a', 'depth', gates, gates), (32, 48)).tolist() == [[[2, 1, 0], [3, 3, 1]]]
     with pytest.raises(ValueError, match="'a' routes images and not tokens"):
         best_experts(RouterRecord('a', 'depth', gates[:, 0], gates[:, 0]), (32, 48))
+
+
+def test_as_many_extra_tokens_as_there_may_be():
+    """Eight in front of 2 x 3 patches, of which the largest that fit are taken; nine are none of a grid."""
+    assert token_grid(14, (32, 48)) == (2, 3)
+    with pytest.raises(ValueError, match='up to 8 class tokens'):
+        token_grid(15, (32, 48))
+    assert token_grid(24, (32, 48)) == (4, 6)
+    with pytest.raises(ValueError, match='5 tokens'):
+        token_grid(5, (32, 48))

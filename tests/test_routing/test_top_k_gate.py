@@ -136,3 +136,20 @@ def test_without_being_asked_evaluation_and_exports_have_no_noise():
         torch.manual_seed(seed)
         assert torch.equal(TopKGate(top_k=1).eval()(logits, sigma).gates, wanted)
         assert torch.equal(TopKGate(top_k=1, noise=9.0).eval()(logits).gates, wanted)
+
+
+def test_no_noise_is_none_and_double_precision_stays():
+    gate = TopKGate(top_k=1, noise=0.0).train()
+    assert gate(RHO).noise_std is None
+    noise = TopKGate(top_k=1, noise=1.0).draw(torch.zeros(3, 2, 4, dtype=torch.float64))
+    assert (noise.dtype, noise.shape) == (torch.float64, (3, 2, 4))
+    learned = TopKGate(top_k=1, noise='learned', noise_per_expert=True).train()
+    assert_close(learned(RHO, torch.full_like(RHO, 2.0)).noise_std, torch.full_like(RHO, 0.5))
+    with pytest.raises(ValueError, match="noise='learned' was called without"):
+        learned(RHO)
+    TopKGate(top_k=1, noise=0.5).train()(RHO)  # a number needs nothing
+
+
+def test_renormalised_gates_keep_their_ratio():
+    gates = TopKGate(top_k=2, renormalise=True, noise='none')(RHO.expand(2, 3, 4)).gates
+    assert_close(gates[1, 2], torch.tensor([0, E[1], E[2], 0]) / (E[1] + E[2]))

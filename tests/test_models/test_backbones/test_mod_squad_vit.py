@@ -202,3 +202,22 @@ def test_as_many_query_heads_as_are_chosen():
     with trace_routing() as trace:
         build(attn_experts=3).eval()(torch.randn(1, 3, 32, 48), 0)
     assert_close(trace.records[0].gates.sum(dim=-1), torch.ones(1, 7))
+
+
+def test_a_head_for_one_task():
+    tasks = dict(flow=dict(type='DenseRegression', out_channels=2), scene=dict(type='DenseRegression', out_channels=5))
+    build_head = lambda: ModSquadHead(tasks, in_channels=64, patch_size=2, image_tasks=['scene'])  # noqa: E731
+    feats = Features.wrap(torch.randn(2, 64, 2, 3))
+    for task, kept in (('flow', []), ('scene', ['scene'])):
+        head = build_head()
+        assert head.predict[task].weight.std().item() == pytest.approx(0.02, rel=0.15)
+        assert head.predict[task].bias.abs().max() == 0
+        wanted = head(feats).logits[task]
+        assert head.keep_task(task) == dict(image_tasks=kept)
+        assert (head.norm is None, head.image_norm is None) == (task == 'scene', task == 'flow')
+        assert_close(head(feats).logits, {task: wanted})
+    one = ModSquadHead(dict(scene=tasks['scene']), in_channels=4, image_tasks=['scene'])
+    assert one.norm is None
+    x = torch.randn(2, 4, 2, 3)
+    mean = one.image_norms['scene'](one.image_norm(x.mean(dim=(2, 3))))
+    assert_close(one(Features.wrap(x)).logits['scene'][..., 0, 0], one.predict['scene'](mean))

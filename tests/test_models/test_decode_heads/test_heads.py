@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
+from mlore_mm.models.decode_heads.base import MultiTaskHead
 from mlore_mm.models.partially_dynamic import apply_rules
 from mlore_mm.registry import MODELS
+from mlore_mm.tasks import TaskSet
 from tests.mlore_models import TASKS, build_mlore, randomise
 from tests.systems import SYSTEMS
 
@@ -99,3 +101,88 @@ def test_identities_need_a_generic_convolution_of_one_kernel():
     apply_rules(model, [dict(modules='decode_head.*.generic_conv')])
     with pytest.raises(ValueError, match='does not go with a partially dynamic'):
         model.decode_head.init_weights()
+
+
+class Plain(MultiTaskHead):
+    """Nothing but the base."""
+
+
+def test_tasks_and_levels_of_the_base():
+    tasks = {name: TASKS[name] for name in ('semseg', 'depth', 'edge')}
+    head = Plain(tasks, 4, aux_tasks=['depth'])
+    assert (head.main_tasks, head.aux_tasks) == (['semseg', 'edge'], ['depth'])
+    assert (head.in_channels, head.in_index) == ([4], [0])
+    assert head.active_tasks(None) == ['semseg', 'depth', 'edge']
+    assert head.active_tasks(['edge', 'semseg']) == head.required_tasks(['edge', 'semseg']) == ['semseg', 'edge']
+    assert head.keep_task('edge') == {}
+    assert list(head.tasks) == ['edge']
+    head = Plain(TaskSet(tasks, ['edge']), [4, 5], in_index=[2, 0], reference_level=1)
+    assert head.aux_tasks == ['edge']
+    feats = [torch.randn(1, c, n, n) for c, n in ((5, 8), (9, 8), (4, 3))]
+    levels = head.select(feats)
+    assert levels[0] is feats[2]
+    assert levels[1] is feats[0]
+    large, same = head.to_reference(levels)
+    assert same is feats[0]
+    assert_close(large, F.interpolate(feats[2], size=(8, 8), mode='bilinear', align_corners=False))
+    with pytest.raises(ValueError, match='reference_level=-1 is not one of the 1'):
+        Plain(tasks, 4, reference_level=-1)
+    with pytest.raises(ValueError, match='Plain needs features that the tasks share'):
+        head.select(dict(edge=feats))
+    assert head.select(dict(edge=feats), 'edge')[0] is feats[2]
+
+
+def test_groups_are_wanted_in_training_or_by_name():
+    head = Plain({'edge': TASKS['edge']}, 4)
+    assert head.wants_auxiliary('initial')
+    head.eval()
+    assert not head.wants_auxiliary('initial')
+    head.evaluated_groups = frozenset({'initial'})
+    assert head.wants_auxiliary('initial')
+    assert not head.wants_auxiliary('other')
+
+
+def test_the_plain_decoder_is_its_definition():
+    feats = [torch.randn(2, 4, 4, 6), torch.randn(2, 5, 2, 3)]
+    joined = torch.cat([feats[0], F.interpolate(feats[1], size=(4, 6), mode='bilinear')], dim=1)
+    for scale in (1, 2):
+        head = build(FCN, scale=scale)
+        conv, norm, _, last = head.heads['depth']
+        assert (conv.bias, conv.out_channels) == (None, 6)
+        assert_close(head(feats).logits['depth'], last(norm(conv(joined)).relu()))
+        assert head(feats).logits['semseg'].shape == (2, 5, 4 * scale, 6 * scale)
+
+
+def test_options_of_mlore_reach_its_parts():
+    head = build(MLORE, pre_softmax=True, gate=dict(noise='none'), with_cp=False, detach_generic=False, scale=2)
+    block = head.stages[1][1]
+    assert block.name == 'decode_head/stage1/block1'
+    assert (block.router.gate.pre_softmax, block.router.gate.noise, block.router.gate.top_k) == (True, 'none', 2)
+    assert (block.with_cp, block.detach_generic, head.heads['depth'].with_cp) == (False, False, False)
+    assert block.router.grid == (4, 6)
+    feats = (torch.randn(1, 4, 4, 6), torch.randn(1, 5, 4, 6))
+    assert head(feats).logits['depth'].shape == (1, 1, 8, 12)
+    usual = build(MLORE, top_k=3)
+    block = usual.blocks()[0]
+    assert (block.with_cp, block.detach_generic, block.router.gate.pre_softmax) == (True, True, False)
+    assert usual(feats).logits['depth'].shape == (1, 1, 16, 24)
+    usual.init_weights()
+    assert usual.blocks()[0].norm_experts['depth'].weight.eq(0.1).sum() == 0
+
+
+def test_the_grid_follows_from_the_size_of_the_images():
+    """Sides of 70 and 95 pixels at stride 16: 5 and 6 tokens, the last ones of padding."""
+    options = dict(grid=None, img_size=(70, 95), strides=(8, 16))
+    assert build(MLORE, reference_level=1, **options).blocks()[0].router.grid == (5, 6)
+    assert build(MLORE, **options).blocks()[0].router.grid == (9, 12)
+    for missing in ('img_size', 'strides'):
+        with pytest.raises(ValueError, match='needs `grid`'):
+            build(MLORE, **dict(options, **{missing: None}))
+
+
+def test_deployed_forms():
+    for deploy, precomputed in ((True, True), ('factors', False)):
+        assert build(MLORE, deploy=deploy).blocks()[0].deployed.precomputed is precomputed
+    assert build(MLORE).blocks()[0].deployed is None
+    with pytest.raises(ValueError, match="deploy is True, False or 'factors', but got 'fast'"):
+        build(MLORE, deploy='fast')

@@ -156,3 +156,46 @@ def test_spread_of_the_initial_weights_of_a_stage():
     linear = [module for module in stages.modules() if isinstance(module, nn.Linear)]
     assert torch.cat([module.weight.flatten() for module in linear]).std().item() == pytest.approx(0.02, rel=0.1)
     assert all((module.bias == 0).all() for module in linear)
+
+
+def test_stochastic_depth_is_by_image_for_all_tasks():
+    stage = build(drop_path_rate=0.5).decode_head.stages[0].train()
+    update = stage._drop_images(torch.ones(3, 64, 1, 1, 1)).flatten(1)
+    assert torch.equal(update, update[:1].expand(3, -1))
+    assert set(update.flatten().tolist()) == {0.0, 2.0}
+    stage.drop_path = torch.nn.Module()
+    stage.drop_path.forward = lambda x: 0 * x
+    tokens = torch.randn(3, 2, 2, 4, 16)
+    assert torch.equal(stage(tokens)[0], tokens)
+    assert build().decode_head.stages[0].drop_path is not None
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(strides=(16, 16, 24)), 'begins at stride 32, which a level of stride 24 is not'),
+        (dict(strides=(16, 16)), 'uses three levels'),
+        (dict(strides=(16, 8, 16)), 'needs a level of stride 16 or 32 where `strides` says 8'),
+        (dict(num_heads=3), 'embed_dims=16 is not a multiple of num_heads=3'),
+    ],
+)
+def test_more_that_cannot_be_built(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+@pytest.mark.parametrize('size', [(4, 6), (6, 4)])
+def test_either_side_of_a_level(size):
+    with pytest.raises(ValueError, match='multiples of 4, that is, of 64 pixels'):
+        build(depth=3).decode_head([torch.randn(1, 8, *size)] * 3)
+
+
+def test_widths_and_the_start_of_the_sum():
+    head = build(mlp_ratio=3).decode_head
+    assert [stage.mlp[0].weight.shape for stage in head.stages] == [(48, 16), (24, 8), (12, 4)]
+    assert [stage.attn.pool for stage in head.stages] == [2, 4, 8]
+    for conv in head.fusion.conv.values():
+        nn.init.ones_(conv.weight)
+    head.fusion.init_weights()
+    weights = torch.cat([conv.weight.flatten() for conv in head.fusion.conv.values()])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.1)

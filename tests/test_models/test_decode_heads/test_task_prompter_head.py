@@ -5,8 +5,9 @@ import torch
 from torch.testing import assert_close
 
 from benchmarks.literal_task_prompter import LiteralTaskPrompterHead, LiteralTaskPrompterViT
-from mlore_mm.models.backbones import TaskPrompterViT
+from mlore_mm.models.backbones import TaskPrompterViT, task_prompter_vit
 from mlore_mm.models.backbones.vit import PlainViT
+from mlore_mm.models.features import Features
 from mlore_mm.registry import MODELS
 from tests.mlore_models import TASKS, make_samples, randomise
 
@@ -162,3 +163,62 @@ def test_initial_prompts():
     assert encoder.prompts.abs().max() <= 2
     assert_close(encoder.prompts.mean().item(), 0.717, atol=0.06, rtol=0)
     assert_close(encoder.prompts.std().item(), 0.785, atol=0.06, rtol=0)
+
+
+def test_levels_that_the_head_takes():
+    """Patches and affinities of the same depths."""
+    model, images = build().eval(), torch.randn(1, 3, *SIZE)
+    head = build(in_channels=[8], in_index=[1]).decode_head.eval()
+    with torch.no_grad():
+        feats = model.backbone(images)
+        last = Features(tuple(feats.shared[1:]), extras={key: x[1:] for key, x in feats.extras.items()})
+        alone = build(in_channels=[8]).decode_head.eval()
+        alone.load_state_dict(head.state_dict())
+        assert_close(head(feats).logits, alone(last).logits)
+
+
+def test_blocks_are_checkpointed_in_training_only(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        task_prompter_vit, 'checkpoint', lambda layer, *args, use_reentrant: calls.append(1) or layer(*args)
+    )
+    encoder, images = build(backbone=dict(with_cp=True)).backbone.eval(), torch.randn(1, 3, *SIZE)
+    encoder(images)
+    assert not calls
+    encoder.train()(images)
+    assert len(calls) == 3
+    assert encoder.level_channels == [8, 8]
+
+
+def test_stochastic_depth_in_training():
+    encoder = build(backbone=dict(drop_path_rate=0.4)).backbone
+    assert_close([layer.drop_path.drop_prob for layer in encoder.layers], [0.0, 0.2, 0.4])
+    layer, tokens = encoder.layers[2], torch.randn(2, 3 + 24, 8)
+    layer.drop_path.forward = lambda x: 0 * x
+    assert torch.equal(layer.train()(tokens)[0], tokens)
+    assert not torch.equal(layer.eval()(tokens)[0], tokens)
+
+
+@pytest.mark.parametrize('size', [(64, 112), (80, 96)])
+def test_either_side_of_the_image(size):
+    with pytest.raises(ValueError, match='built for images of 64x96'):
+        build()(torch.randn(1, 3, *size))
+
+
+def test_affinities_are_those_of_the_chosen_depths():
+    """Raw scores of the prompts over all tokens, and products of their maps with every channel, by hand."""
+    layer, tokens = build(backbone=dict(channel_windows=1)).backbone.layers[0].eval(), torch.randn(2, 3 + 24, 8)
+    with torch.no_grad():
+        spatial, channel = layer(tokens, affinities=True)[1]
+        normed = layer.ln1(tokens)
+        q, k, _ = layer.attn['attn'].project(normed)
+        assert_close(spatial, torch.einsum('bhtc,bhpc->bhtp', q, k)[:, :, :3])
+        assert_close(channel[..., 0, 0], layer.to_pixels(normed[:, :3]) @ normed[:, 3:])
+        assert layer(tokens)[1] is None
+
+
+def test_heads_that_do_not_share_the_channels():
+    with pytest.raises(ValueError, match='8 channels cannot be shared by num_heads=3'):
+        build(num_heads=3)
+    with pytest.raises(ValueError, match='multiple of patch_size=16'):
+        build(backbone=dict(img_size=(64, 90)))

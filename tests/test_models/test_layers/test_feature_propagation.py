@@ -28,3 +28,24 @@ def test_squeeze_and_excite_by_hand():
     assert_close(layer(x), x * torch.tensor(2.0).sigmoid())
     with pytest.raises(ValueError, match='none is left of channels=15 with reduction=16'):
         SqueezeExcite(15)
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+def test_what_goes_on_is_the_definition(legacy):
+    block = FeaturePropagation('ab', 16, legacy_layout=legacy).double().eval()
+    features = {name: torch.randn(2, 16, 3, 5, dtype=torch.float64) for name in 'ba'}
+    joint = torch.cat([features['a'], features['b']], dim=1)
+    shared = block.reduce(block.weights(block.mask(joint)) * joint)
+    wanted = {name: block.squeeze_excite[name](shared) + features[name] for name in 'ab'}
+    assert_close(block(features), wanted)
+    assert not isinstance(block.reduce.downsample, torch.nn.Identity)
+    assert block.mask[0].conv1.out_channels == 2 * 16 // 4
+
+
+def test_hidden_units_of_squeeze_and_excite():
+    """Means over the map, relu, sigmoid; as many channels as the reduction leave one unit."""
+    layer, x = SqueezeExcite(16), torch.randn(2, 16, 3, 5)
+    hidden = (x.mean(dim=(2, 3)) @ layer.squeeze.weight.t() + layer.squeeze.bias).relu()
+    weights = (hidden @ layer.excite.weight.t() + layer.excite.bias).sigmoid()
+    assert_close(layer(x), x * weights[..., None, None])
+    assert [SqueezeExcite(n).squeeze.out_features for n in (31, 32)] == [1, 2]

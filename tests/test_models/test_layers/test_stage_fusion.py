@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.testing import assert_close
 
@@ -36,3 +37,23 @@ def test_the_large_maps_are_computed_twice_in_training_only(monkeypatch):
     assert asked == []
     head.train()(x)
     assert asked == [(head.norm,)]
+
+
+def test_the_fusion_is_its_definition():
+    fusion, stages = StageFusion(['semseg', 'depth'], 8, 3).eval(), list(torch.randn(3, 2, 8, 3, 5))
+    randomise(fusion)
+    x = fusion.norm['depth'](fusion.squeeze['depth'](torch.cat(stages, dim=1)))
+    weights = fusion.score['depth'](torch.nn.functional.gelu(x)).softmax(dim=1)
+    assert_close(fusion(stages, 'depth'), torch.einsum('bshw,sbchw->bchw', weights, torch.stack(stages)))
+
+
+def test_start_and_scale_of_the_last_layers():
+    head = PredictionHead(32, 3, scale=1)
+    torch.nn.init.ones_(head.conv.bias)
+    head.init_weights()
+    assert head.conv.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert head.conv.bias.abs().max() == 0
+    assert head(torch.zeros(2, 32, 3, 5)).shape == (2, 3, 3, 5)
+    assert not PredictionHead(8, 3, with_cp=False).with_cp
+    with pytest.raises(ValueError, match='scale=0 of the decode head'):
+        PredictionHead(8, 3, scale=0)

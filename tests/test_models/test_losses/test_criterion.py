@@ -8,7 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mlore_mm.models.losses import MaskedL1Loss, MultiTaskCriterion
-from mlore_mm.models.losses.groups import check_groups
+from mlore_mm.models.losses.groups import AuxiliaryGroup, check_groups
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 from mlore_mm.registry import TASKS as TASKS_REGISTRY
@@ -257,3 +257,97 @@ def test_a_group_that_the_head_does_not_make_is_named():
     check_groups(MultiTaskCriterion(TASKS, auxiliary=dict(scale_1=1.0)), Head())
     Head.auxiliary_groups = None  # a head that does not say
     check_groups(criterion, Head())
+
+
+@MODELS.register_module(force=True)
+class SeenReduction(nn.Module):
+    """Keeps what its means are to be taken over."""
+
+    def forward(self, logits, target, valid, reduction):
+        self.seen = reduction
+        return logits.mean()
+
+
+@pytest.mark.parametrize(('average', 'whole'), [('process', False), ('batch', True), (None, False)])
+def test_what_means_are_over_reaches_every_loss(average, whole):
+    depth = dict(type='Depth', loss=dict(type='SeenReduction'))
+    options = dict(average=average) if average else {}
+    criterion = MultiTaskCriterion(dict(depth=depth), **options)
+    criterion(MultiTaskOutput(dict(depth=torch.ones(1, 1, 2, 2))), dict(depth=torch.ones(1, 1, 2, 2)))
+    assert criterion.task_losses['depth'].seen.whole_batch is whole
+
+
+def test_align_corners_of_the_final_logits():
+    criterion = MultiTaskCriterion(dict(depth=TASKS['depth']), align_corners=True)
+    small, target = torch.randn(1, 1, 3, 3), dict(depth=1 + torch.rand(1, 1, 8, 8))
+    large = F.interpolate(small, size=(8, 8), mode='bilinear', align_corners=True)
+    assert_close(*(criterion(MultiTaskOutput(dict(depth=x)), target) for x in (small, large)))
+
+
+def test_both_names_of_the_groups():
+    criterion = MultiTaskCriterion(
+        TASKS, auxiliary_weights=dict(a=2.0, b=3.0), auxiliary=dict(b=dict(weight=5, tasks=['depth']))
+    )
+    assert {name: group.weight for name, group in criterion.groups.items()} == dict(a=2, b=5)
+    assert criterion.groups['b'].tasks == ('depth',)
+    group = AuxiliaryGroup(weight=0.5)
+    assert MultiTaskCriterion(TASKS, auxiliary=dict(c=group)).groups['c'] is group
+    assert MultiTaskCriterion(TASKS, auxiliary=dict(c=0)).groups['c'].weight == 0
+
+
+@pytest.mark.parametrize('weight', [-1, True, 'much', float('nan')])
+def test_a_weight_of_a_group_that_means_nothing_is_named(weight):
+    with pytest.raises(ValueError, match="group 'initial': weight is a number of 0 or more"):
+        MultiTaskCriterion(TASKS, auxiliary=dict(initial=weight))
+
+
+def test_auxiliary_logits_of_an_unknown_task_are_named():
+    x, criterion = torch.ones(1, 1, 2, 2), MultiTaskCriterion(TASKS, auxiliary=dict(initial=1.0))
+    with pytest.raises(ValueError, match=r"logits of \['flow'\]"):
+        criterion(MultiTaskOutput({}, dict(initial=dict(flow=x))), dict(flow=x))
+
+
+def test_tasks_without_a_loss_and_weights_without_a_class_are_named():
+    with pytest.raises(ValueError, match="Task 'edge' has no `loss`"):
+        MultiTaskCriterion(dict(edge=dict(type='Edge', loss={})))
+    for loss in (dict(type='PixelCrossEntropyLoss', class_weight=[1, 2]), dict(type='WeightedCrossEntropyLoss')):
+        with pytest.raises(ValueError, match='has 2 class weights, but out_channels=4'):
+            MultiTaskCriterion(dict(semseg=dict(TASKS['semseg'], loss=loss)))
+
+
+def test_groups_are_not_checked_where_nothing_is_said():
+    class Head(nn.Module):
+        auxiliary_groups = ()
+
+    with pytest.raises(ValueError, match='makes no such auxiliary logits.*It makes none'):
+        check_groups(MultiTaskCriterion(TASKS, auxiliary=dict(initial=1.0)), Head())
+    check_groups(MultiTaskCriterion(TASKS, auxiliary=dict(initial=1.0)), nn.Identity())
+    check_groups(nn.Identity(), Head())
+
+
+def test_a_part_of_an_output():
+    x = torch.ones(1)
+    output = MultiTaskOutput(dict(a=x, b=x), dict(first=dict(a=x, b=x), second=dict(b=x)), dict(more=1))
+    part = output.restricted_to(['a'])
+    assert {name: list(logits) for name, logits in part.auxiliary.items()} == dict(first=['a'])
+    assert (list(part.logits), part.extras) == (['a', 'b'], dict(more=1))
+    assert output.group('second') == dict(b=x)
+    with pytest.raises(ValueError, match=r"output 'third', but .* are \['first', 'second'\]"):
+        output.group('third')
+
+
+def test_auxiliary_losses_get_what_their_forward_names():
+    """The means of a balance loss are over what the criterion says as well."""
+    gates = torch.tensor([[0.75, 0.25]])
+    trace = RouterTrace([RouterRecord('a', 'depth', gates, gates)])
+
+    class Seen(nn.Module):
+        def forward(self, trace, reduction):
+            return trace.records[0].gates.sum() + reduction.whole_batch
+
+    MODELS.register_module('SeenTrace', force=True, module=Seen)
+    criterion = MultiTaskCriterion(
+        dict(depth=TASKS['depth']), auxiliary_losses=dict(seen=dict(type='SeenTrace')), average='batch'
+    )
+    x = torch.ones(1, 1, 2, 2)
+    assert criterion(MultiTaskOutput(dict(depth=x)), dict(depth=x), trace)['loss_seen'] == 2

@@ -332,3 +332,120 @@ def test_learned_scales_are_squared_in_full_precision(dtype, expected):
     found = weighting(dict(semseg=torch.tensor(2.0, dtype=expected)))['semseg']
     assert found.dtype == expected
     assert found.item() == pytest.approx(2 / (2 * stored**2) + math.log1p(stored**2), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'options'),
+    [
+        (DynamicWeightAverage, dict(period=0)),
+        (DynamicWeightAverage, dict(temperature=0)),
+        (STCHWeighting, dict(mu=0)),
+        (STCHWeighting, dict(warmup=-1)),
+        (FAMOWeighting, dict(lr=0)),
+        (FAMOWeighting, dict(decay=-1)),
+        (GradNormWeighting, dict(alpha=-1)),
+        (GradNormWeighting, dict(lr=0)),
+    ],
+)
+def test_numbers_without_a_meaning_are_refused(kind, options):
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=f'{kind.__name__} needs .*{name}={value}'):
+        kind(TASKS, **options)
+    if name in ('warmup', 'decay', 'alpha'):
+        kind(TASKS, **{name: 0})
+
+
+def test_dynamic_weights_of_a_period_of_one_step():
+    """A loss that was 0 has fallen as far as one can: its ratio counts by what it is now, and nothing is infinite."""
+    weighting = DynamicWeightAverage(TASKS, period=1, temperature=1.0)
+    for losses in ((2, 1), (1, 4)):
+        weighting(losses_of(*losses))
+    assert_close(weighting(losses_of(1, 1)), losses_of(*(2 * torch.tensor([0.5, 4.0]).softmax(dim=0)).tolist()))
+    weighting = DynamicWeightAverage(TASKS, period=1)
+    for losses in ((0, 1), (1, 1), (1, 1)):
+        found = weighting(losses_of(*losses))
+    assert all(x.isfinite() for x in found.values())
+
+
+def test_dynamic_weights_scale_first():
+    weighting = DynamicWeightAverage(TASKS, scale_by_loss_weight=True)
+    assert_close(weighting(losses_of(2, 1)), losses_of(2, 4))
+
+
+def test_smooth_maximum_learns_its_reference_in_the_warmup_only():
+    weighting = STCHWeighting(TASKS, mu=1.0, warmup=1)
+    weighting.eval()(losses_of(9, 9))
+    assert weighting.steps == 0
+    for losses in ((4, 2), (8, 8)):
+        weighting.train()(losses_of(*losses))
+    assert (weighting.steps.item(), weighting.total.tolist(), weighting.count.tolist()) == (1, [4, 2], [1, 1])
+
+
+def test_smooth_maximum_by_names():
+    """Losses in another order keep their own reference, and one task alone is its own maximum."""
+    weighting = STCHWeighting(TASKS, mu=1.0, warmup=1)
+    weighting(losses_of(4, 2))
+    there, back = losses_of(4, 1), dict(reversed(losses_of(4, 1).items()))
+    assert_close(dict(weighting(back)), weighting(there))
+    assert_close(weighting(dict(depth=torch.tensor(8.0))), dict(depth=torch.tensor(1.0)))
+
+
+def test_famo_needs_all_tasks_to_learn():
+    weighting = FAMOWeighting(TASKS)
+    weighting(dict(depth=torch.tensor(3.0)))
+    weighting.eval()(losses_of(1, 2))
+    assert weighting.before.isnan().all()
+    weighting.train()(losses_of(1, 2))
+    assert_close(weighting.before, torch.tensor([1.0, 2.0]).log())
+    weighting(losses_of(0, 2))  # a batch without labels of the first: what is known of it stays
+    assert_close(weighting.before, torch.tensor([1.0, 2.0]).log())
+
+
+def norms_of(weighting, *losses):
+    feats = torch.ones(1, requires_grad=True) * 1
+    return weighting({name: x * feats.sum() for name, x in zip(TASKS, losses, strict=False)}, Features(shared=(feats,)))
+
+
+def test_grad_norm_learns_in_training_from_all_tasks_only():
+    weighting = GradNormWeighting(TASKS, scale_by_loss_weight=True)
+    weighting.task_weights.copy_(torch.tensor([0.5, 1.5]))
+    assert_close(norms_of(weighting.eval(), 3.0, 1.0), losses_of(1.5, 6))
+    with torch.no_grad():
+        weighting.train()(losses_of(3, 1))
+    norms_of(weighting, 3.0)
+    assert weighting.first.isnan().all()
+    norms_of(weighting, 3.0, 1.0)
+    assert_close(weighting.first, torch.tensor([3.0, 4.0]))
+    norms_of(weighting, 1.0, 1.0)
+    assert_close(weighting.first, torch.tensor([3.0, 4.0]))
+    assert_close(weighting.task_weights.sum(), torch.tensor(2.0))
+    with pytest.raises(ValueError, match='Use another weighting'):
+        weighting(losses_of(3, 1))
+
+
+def test_grad_norm_keeps_its_weights_where_a_gradient_is_infinite():
+    weighting = GradNormWeighting(TASKS)
+    norms_of(weighting, math.inf, 1.0)
+    assert weighting.task_weights.tolist() == [1, 1]
+
+
+def test_grad_norm_weights_stay_positive():
+    weighting = GradNormWeighting(TASKS, alpha=0.0, lr=100.0)
+    norms_of(weighting, 3.0, 1.0)
+    assert (weighting.task_weights > 0).all()
+
+
+def test_learned_scales_are_scaled_by_the_weights_of_the_losses():
+    weighting = MODELS.build(dict(type='LearnedScaleWeighting', tasks=TASKS, scale_by_loss_weight=True))
+    assert_close(dict(weighting(losses_of(2, 3))), losses_of(2 / 2 + math.log(2), 4 * 3 / 2 + math.log(2)))
+    plain = MODELS.build(dict(type='LearnedScaleWeighting', tasks=TASKS))
+    assert_close(dict(plain(losses_of(2, 3))), losses_of(2 / 2 + math.log(2), 3 / 2 + math.log(2)))
+
+
+@pytest.mark.parametrize('kind', ['UncertaintyWeighting', 'RandomLossWeighting', 'GLSWeighting', 'FixedWeighting'])
+def test_what_can_be_added_up_task_by_task(kind):
+    """Terms of single tasks are those of all where each weight depends on its own loss alone."""
+    weighting = MODELS.build(dict(type=kind, tasks=TASKS))
+    alone = {name: weighting({name: x})[name] for name, x in losses_of(4, 1).items()}
+    same = all(torch.allclose(x, alone[name]) for name, x in weighting(losses_of(4, 1)).items())
+    assert getattr(weighting, 'adds_over_tasks', False) is same
