@@ -3,8 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from mlore_mm.datasets.baking import bake_sample
-from mlore_mm.datasets.checking import ARCHIVES, check_sample, check_samples, check_splits
+from mlore_mm.datasets.baking import BAKED_TASKS, bake_sample
+from mlore_mm.datasets.checking import ARCHIVES, check_sample, check_samples, check_splits, inspect_sample
 from tests.shared import REPO
 from tests.test_datasets.archives import write_image, write_npy
 
@@ -79,3 +79,24 @@ def test_baked_files_are_checked_beside_the_originals(root):
 def test_a_missing_root_is_named(name, tmp_path):
     with pytest.raises(ValueError, match='The root .*none.* does not exist'):
         list(check_samples(str(tmp_path / 'none'), ARCHIVES[name], ['x'], workers=1))
+
+
+def test_what_labels_hold_comes_from_the_file_that_training_takes(root, name):
+    problems, surveys = inspect_sample(str(root), ARCHIVES[name], IDS[name])
+    assert problems == []
+    assert list(surveys) == list(ARCHIVES[name].tasks)
+    assert {survey.statistics.images for survey in surveys.values()} == {1}
+    assert [survey.missing for survey in surveys.values()] == [0] * len(surveys)
+    if name == 'pascal_context':
+        bake_sample(str(root), IDS[name])
+        again = inspect_sample(str(root), ARCHIVES[name], IDS[name])[1]
+        readers = {task: (type(a.reader), type(again[task].reader)) for task, a in surveys.items()}
+        assert {task for task, (before, after) in readers.items() if before != after} == {*BAKED_TASKS}
+        assert {task: s.statistics.values() for task, s in surveys.items()} == {
+            task: s.statistics.values() for task, s in again.items()
+        }
+
+
+def test_published_splits_have_their_sizes():
+    assert ARCHIVES['nyud'].counts == dict(train=795, val=654)
+    assert ARCHIVES['pascal_context'].counts == dict(train=4998, val=5105)

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mlore_mm.datasets.checking_config import check_dataset, count_labels, open_datasets, survey_sample
+from mlore_mm.datasets.checking_config import (
+    check_dataset,
+    count_labels,
+    inspect_dataset,
+    open_datasets,
+    open_datasets_one_by_one,
+    survey_sample,
+)
 from tests.test_datasets.archives import LABELS, TASKS, write_archive, write_image
 
 
@@ -52,3 +59,43 @@ def test_a_sample_is_taken_evenly_from_first_to_last(tmp_path, monkeypatch, samp
     monkeypatch.setattr(dataset, 'get_data_info', lambda index: seen.append(index) or inner(index))
     assert set(survey_sample(dataset, samples)) == set(TASKS)
     assert seen == looked_at
+
+
+def test_every_list_that_cannot_be_opened_is_told(tmp_path):
+    write_archive(tmp_path / 'good')
+    cfg = config(tmp_path / 'good')
+    good = cfg.train_dataloader.dataset
+    bad = [dict(good.dataset, data_root=str(tmp_path / name)) for name in ('none', 'nothing')]
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[bad[0], good, bad[1]])
+    datasets, problems = open_datasets_one_by_one(cfg, 'train')
+    assert [dataset.data_root for dataset in datasets] == [str(tmp_path / 'good')]
+    assert sorted('nothing' in problem for problem in problems) == [False, True]
+    assert open_datasets_one_by_one(cfg, 'val') == ([], ['The config  has no val_dataloader.'])
+
+
+def test_missing_labels_are_counted_in_either_case(tmp_path):
+    write_archive(tmp_path)
+    (tmp_path / 'depth/b.npy').unlink()
+    write_image(tmp_path / 'labels/b.png', np.full((12, 16), 7, dtype=np.uint8))
+    for options in ({}, dict(missing_labels='raise')):
+        (dataset,) = open_datasets(config(tmp_path, **options), 'train')
+        assert dataset.missing_labels == options.get('missing_labels', 'ignore')
+        surveys = [found for _, found in inspect_dataset(dataset, 0)]
+        assert [found['depth'].missing for found in surveys] == [0, 1, 0]
+        assert ['semseg' in found for found in surveys] == [True, False, True]
+        assert surveys[0]['depth'].statistics.images == 1
+        assert surveys[0]['depth'].alignment.images == 1
+    unlabelled = config(tmp_path, missing_labels='raise')
+    unlabelled.train_dataloader.dataset.dataset.labels.depth = None
+    (dataset,) = open_datasets(unlabelled, 'train')
+    assert list(check_dataset(dataset, 0))[1][0].startswith("Label of task 'semseg'")
+
+
+def test_a_sample_leaves_out_what_cannot_be_read(tmp_path):
+    write_archive(tmp_path)
+    write_image(tmp_path / 'labels/b.png', np.full((12, 16), 7, dtype=np.uint8))
+    (tmp_path / 'depth/c.npy').unlink()
+    (tmp_path / 'images/a.png').write_bytes(b'not looked at')
+    (dataset,) = open_datasets(config(tmp_path), 'train')
+    surveys = survey_sample(dataset)
+    assert {name: survey.statistics.images for name, survey in surveys.items()} == dict(semseg=2, depth=2, normals=3)

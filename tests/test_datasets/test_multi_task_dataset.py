@@ -4,11 +4,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from numpy.testing import assert_array_equal
 
 from mlore_mm.datasets import MultiTaskDataset, NYUDv2Dataset
+from mlore_mm.utils.seeding import SeededIndex
 from tests.test_datasets.archives import LABELS, TASKS, build, write_archive, write_image
 
 
@@ -213,3 +215,57 @@ def test_files_that_differ_in_capital_letters_are_named_and_not_missing(tmp_path
     with pytest.raises(ValueError, match='capital letters only.*images/c.PNG'):
         build(root, ann_file='split.txt')
     assert len(build(root, img_suffix=('.png', '.PNG'))) == 3
+
+
+@pytest.mark.parametrize('key', ['classes', 'palette', 'pallete', 'task'])
+def test_what_belongs_to_a_task_is_no_metainfo(tmp_path, key):
+    with pytest.raises(ValueError, match=f"metainfo of a data set has '{key}', which nothing reads"):
+        MultiTaskDataset(str(tmp_path), metainfo=dict(tasks=TASKS, **{key: ()}), lazy_init=True)
+    MultiTaskDataset(str(tmp_path), metainfo=dict(tasks=TASKS, note=1), lazy_init=True)
+
+
+def test_a_config_is_completed_for_the_check_of_keys():
+    filled = NYUDv2Dataset.complete_config(dict(x=1, labels=dict(semseg=dict(dir='x'), depth=dict(type='NpyReader'))))
+    assert filled['labels']['semseg'] == {**NYUDv2Dataset.LABELS['semseg'], 'dir': 'x'}
+    assert filled['labels']['depth'] == dict(type='NpyReader')
+    assert filled['x'] == 1
+    assert NYUDv2Dataset.complete_config(dict(labels=None)) == dict(labels=None)
+
+
+def test_an_index_with_a_seed_sets_the_generators(tmp_path):
+    dataset = build(write_archive(tmp_path), pipeline=[], lazy_init=True)
+    dataset.pipeline = lambda results: float(torch.rand(()))
+    assert dataset[SeededIndex(0, 5)] == dataset[SeededIndex(1, 5)] != dataset[SeededIndex(1, 6)]
+    assert dataset[0] != dataset[0]
+
+
+def test_as_many_are_skipped_as_may_be_fetched_again(tmp_path, log):
+    write_archive(tmp_path)
+    for name in 'bc':
+        (tmp_path / f'images/{name}.png').write_bytes(b'x')
+    with pytest.raises(ValueError, match='2 samples in a row from number 1 on'):
+        build(tmp_path, on_error='skip', max_refetch=1)[1]
+    dataset = build(tmp_path, on_error='skip', max_refetch=2)
+    assert dataset[1]['data_samples'].sample_id == 'a'  # the list starts again
+    assert dataset.num_skipped == 2
+
+
+def test_a_label_of_several_files_needs_all_of_them(tmp_path):
+    write_archive(tmp_path)
+    reader = dict(type='DisparityReader', dir='labels', suffix='.png', metric_dir='other')
+    (tmp_path / 'camera').mkdir()
+    (tmp_path / 'camera/b_camera.json').write_text('{}')
+    dataset = build(tmp_path, labels=dict(LABELS, depth=reader), pipeline=[])
+    assert [dataset.get_data_info(i)['label_files']['depth'] is None for i in range(3)] == [True, False, True]
+    info = dataset.get_data_info(1)
+    assert info['label_paths']['depth'] == str(tmp_path / 'other/b.png')
+    assert [os.path.basename(path) for path in info['label_files']['depth'][1]] == ['b.png', 'b_camera.json']
+    assert 'reader_index' not in info
+    assert info['tasks'] is dataset.tasks
+
+
+def test_metainfo_is_plain(tmp_path):
+    """It goes into checkpoints, which are read without running code."""
+    config = Config(dict(metainfo=dict(tasks=TASKS, note=dict(a=1))))
+    dataset = MultiTaskDataset(str(tmp_path), metainfo=config.metainfo, lazy_init=True)
+    assert type(dataset.metainfo['tasks']['depth']) is type(dataset.metainfo['note']) is dict

@@ -83,3 +83,28 @@ def test_a_missing_folder_is_told_from_a_file(tmp_path):
 def test_long_lists_are_cut():
     assert name_some(list('abc')) == 'a, b, c'
     assert name_some(list('abcdefg')) == 'a, b, c, d, e and 2 more'
+
+
+def test_links_and_names_with_dots(tmp_path):
+    assert read_split(split(tmp_path, b'a..b\nc/..d\n')) == ['a..b', 'c/..d']
+    (tmp_path / 'b').mkdir()
+    (tmp_path / 'a').mkdir()
+    for name in ('b/2.JPG', 'b/1.Jpg', 'a/x.jpg'):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"not be found: b/1.Jpg, b/2.JPG. .*img_suffix=\('.jpg', '.JPG', '.Jpg'\)"):
+        list_folder(str(tmp_path), ['.jpg'])
+    assert list_folder(str(tmp_path), ['.jpg', '.JPG', '.Jpg']) == ['a/x', 'b/1', 'b/2']
+
+
+def test_another_case_of_a_name_is_found(tmp_path):
+    (tmp_path / 'A.png').touch()
+    folders = Folders()
+    assert folders.other_case(str(tmp_path / 'a.PNG')) == str(tmp_path / 'A.png')
+    assert folders.other_case(str(tmp_path / 'A.png')) is None
+    assert folders.other_case(str(tmp_path / 'b.png')) is None
+    assert not folders.has(str(tmp_path / 'A.png/a'))  # a file in place of a folder
+
+
+def test_five_names_are_no_long_list():
+    assert name_some(list('abcde')) == 'a, b, c, d, e'
+    assert name_some(list('abcdef')) == 'a, b, c, d, e and 1 more'

@@ -5,6 +5,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mlore_mm.datasets import ResumableSampler
+from mlore_mm.utils.seeding import derive_seed
 from tests.test_datasets.archives import build, write_archive
 
 
@@ -68,3 +69,43 @@ def test_augmentation_follows_the_position_and_not_the_workers(tmp_path):
     alone, workers = batches(0, 0), batches(2, 5)
     assert len({tuple(x.shape) for x in alone}) > 4
     assert all(torch.equal(a, b) for a, b in zip(alone[5:], workers, strict=True))
+
+
+@pytest.mark.parametrize(('processes', 'length'), [(1, 5), (2, 3), (5, 1)])
+def test_an_epoch_goes_on_where_the_one_before_ended(processes, length):
+    """Every process takes as many, filled up from the next pass, and the second epoch repeats nothing."""
+    whole, drawn = take(ResumableSampler(range(5), seed=1), 2 * processes * length), []
+    for epoch in range(2):
+        parts = []
+        for rank in range(processes):
+            sampler = ResumableSampler(range(5), seed=1)
+            sampler.rank, sampler.world_size, sampler.by_epoch = rank, processes, True
+            sampler.set_epoch(epoch)
+            assert len(sampler) == length
+            parts.append(take(sampler, 99))
+            sampler.skip(1)
+            assert take(sampler, 99) == parts[-1][1:]
+        drawn += [pair for group in zip(*parts, strict=True) for pair in group]
+    assert drawn == whole
+
+
+def test_without_epochs_its_length_is_that_of_the_data():
+    sampler = ResumableSampler(range(5), seed=1)
+    sampler.world_size = 2
+    assert len(sampler) == 5
+    sampler.skip(0)
+    sampler.set_epoch(3)  # does not matter
+    assert take(sampler, 3) == take(ResumableSampler(range(5), seed=1), 5)[::2]
+
+
+def test_the_stream_follows_the_published_seeds():
+    """A training that is resumed by a later version goes on with these."""
+    assert [seed for _, seed in take(ResumableSampler(range(3), seed=7), 3)] == [derive_seed(7, 0, i) for i in range(3)]
+    generator = torch.Generator().manual_seed(derive_seed(7, 1, 1))
+    order = [index for index, _ in take(ResumableSampler(range(3), seed=7), 6)][3:]
+    assert order == torch.randperm(3, generator=generator).tolist()
+
+
+def test_a_seed_that_is_not_given_is_shared(monkeypatch):
+    monkeypatch.setattr('mlore_mm.datasets.samplers.sync_random_seed', lambda: 12)
+    assert (ResumableSampler(range(3)).seed, ResumableSampler(range(3), seed=0).seed) == (12, 0)

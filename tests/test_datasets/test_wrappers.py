@@ -1,6 +1,7 @@
 """The seed of a sample's augmentation through every wrapper."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import torch
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
-from mlore_mm.datasets import ClassBalancedDataset, ResumableSampler, SeededDataset
+from mlore_mm.datasets import ClassBalancedDataset, ResumableSampler, SeededDataset, wrappers
 from mlore_mm.registry import DATASETS
 from mlore_mm.utils.seeding import SeededIndex, seed_all
-from tests.test_datasets.archives import LABELS, TASKS, write_archive
+from tests.test_datasets.archives import LABELS, TASKS, build, write_archive, write_image
 
 STEPS = ('LoadMultiTaskImage', 'LoadMultiTaskLabels', 'MultiTaskRandomScale', 'MultiTaskRandomFlip')
 PIPELINE = [dict(type=x) for x in (*STEPS, 'PhotoMetricDistortion', 'PackMultiTaskInputs')]
@@ -112,3 +113,46 @@ def test_classes_of_a_task_are_balanced(dataset):
         assert int(factor) <= balanced.repeat_indices.count(index) <= int(factor) + 1
     with pytest.raises(ValueError, match="task of class ids, but got task='depth'.*has"):
         ClassBalancedDataset(dataset, oversample_thr=0.5, task='depth')
+
+
+def test_a_plain_index_seeds_nothing(dataset):
+    seed_all(3)
+    wanted = np.random.rand()  # noqa: NPY002
+    for wrapper in (SeededDataset([7, 8]), SeededDataset(SeededDataset([7, 8]))):
+        seed_all(3)
+        assert wrapper[1] == 8
+        assert np.random.rand() == wanted  # noqa: NPY002
+        assert wrapper[SeededIndex(0, 5)] == 7
+        assert np.random.rand() != wanted  # noqa: NPY002
+    with pytest.raises(AttributeError, match='__nothing__'):
+        _ = SeededDataset([]).__nothing__
+    balanced = ClassBalancedDataset(dataset, oversample_thr=0.0)
+    assert balanced[1]['data_samples'].sample_id == 'b'
+
+
+def test_labels_are_read_once_and_the_marker_is_no_class(dataset, monkeypatch):
+    (Path(dataset.data_root) / 'labels/c.png').unlink()
+    path = write_image(Path(dataset.data_root) / 'labels/b.png', np.full((12, 16), 255, np.uint8))
+    write_image(path.with_name('a.png'), np.repeat([[0, 3, 255, 255]], 12, axis=0).repeat(4, axis=1).astype(np.uint8))
+    dataset = build(Path(dataset.data_root))
+    read, inner = [], wrappers.read_label
+    monkeypatch.setattr(wrappers, 'read_label', lambda *args: read.append(args) or inner(*args))
+    balanced = ClassBalancedDataset(dataset, oversample_thr=0.0, lazy_init=True)
+    assert read == []
+    balanced.full_init()
+    assert [balanced.dataset.get_cat_ids(i) for i in range(3)] == [[0, 3], [], []]
+    assert len(read) == 2
+    balanced.full_init()
+    assert len(read) == 2
+    assert all(type(x) is int for x in balanced.dataset.get_cat_ids(0))
+
+
+def test_a_data_set_that_knows_its_classes_is_asked(dataset):
+    class Knows(type(dataset)):
+        def get_cat_ids(self, index):
+            return [index]
+
+    dataset.__class__ = Knows
+    assert ClassBalancedDataset(dataset, oversample_thr=0.5).dataset is dataset
+    with pytest.raises(ValueError, match='but got task=None; Odd has none'):
+        wrappers._choose(Odd(dataset), None)
