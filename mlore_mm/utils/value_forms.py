@@ -97,6 +97,8 @@ def _word(form) -> str:
     if form is NoneType:
         return 'None'
     if isinstance(form, ListOf):
-        inside = f' of {_words(form.item)}' if form.item else ''
-        return f'{form.length} numbers' if form.length and set(form.item or ()) <= {*NUMBERS} else f'a list{inside}'
+        if form.length and form.item and set(form.item) <= {*NUMBERS}:
+            return f'{form.length} numbers'
+        inside = _words(form.item) if form.item else form.length
+        return f'a list of {inside}' if inside else 'a list'
     return form.__name__

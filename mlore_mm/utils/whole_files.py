@@ -125,9 +125,8 @@ def explain_disk(error: OSError) -> str | None:
     """One line about an error of a disk; None where it is none."""
     if error.errno not in DISK:
         return None
-    path = Path(error.filename) if isinstance(error.filename, (str, bytes)) else None
-    where = f'{os.fsdecode(path)}' if path else 'a file'
-    return f'Cannot write {where}: {error.strerror}{_free(path) if path else ""}.'
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+    return f'Cannot write {path or "a file"}: {error.strerror}{_free(path) if path else ""}.'
 
 
 def remove_partial(folder: str | Path) -> list[str]:

@@ -14,6 +14,8 @@ from mlore_mm.evaluation.functional.boundary import (
     maximum_matching,
     thin,
 )
+from mlore_mm.evaluation.functional.boundary.counts import _falling_thresholds
+from mlore_mm.evaluation.functional.boundary.matching import disk
 from tests.test_evaluation.boundary_reference import over_references
 
 
@@ -131,3 +133,27 @@ def test_sizes_and_thresholds_are_checked():
     for thresholds in ([0.5, 0.2], [], [-0.1, 0.5]):
         with pytest.raises(ValueError, match='ascending numbers from 0 up'):
             boundary_counts(prediction, truth.T, 0.01, thresholds)
+
+
+def test_rows_of_a_disk_by_hand():
+    assert disk(1.0).tolist() == [[0, 1], [-1, 0], [1, 0]]
+    assert disk(5.0)[[0, 1, 6, 10]].tolist() == [[0, 5], [-1, 4], [3, 4], [5, 0]]
+    assert disk(0.9).tolist() == [[0, 0]]
+
+
+def test_a_strength_at_the_threshold_is_not_above_it():
+    strength = np.float32([0, 0.5, 0.75, 0.25])
+    pixels, ends = _falling_thresholds(strength, np.array([0.25, 0.5, 0.6]))
+    assert (pixels.tolist(), ends.tolist()) == ([2, 1, 3], [2, 1, 1])
+
+
+def test_published_thresholds():
+    assert FULL_THRESHOLDS[:3] + FULL_THRESHOLDS[-2:] == (0.001, 0.01, 0.02, 0.99, 0.999)
+    assert (len(FAST_THRESHOLDS), FAST_THRESHOLDS[0], FAST_THRESHOLDS[-1]) == (19, 0.05, 0.95)
+    prediction, truth = np.zeros((4, 5), dtype=np.uint8), np.zeros((4, 5), dtype=bool)
+    for wrong in ([0.5, 0.5], [[0.1, 0.2]]):
+        with pytest.raises(ValueError, match='ascending numbers from 0 up'):
+            boundary_counts(prediction, truth, 0.01, wrong)
+    assert boundary_counts(prediction, truth, 0.01, [0.0]).tolist() == [[0]] * 4
+    with pytest.raises(ValueError, match=r'of one size, but got \(4, 5\) and \(5, 4\)'):
+        maximum_matching(truth, truth.T, 1)

@@ -13,6 +13,7 @@ from mlore_mm.apis.analysis.eval_boundary import eval_boundary
 from mlore_mm.apis.inference.save_predictions import save_predictions
 from mlore_mm.evaluation.counting_pool import QUEUED_BYTES, CountingPool
 from mlore_mm.evaluation.functional.boundary import FAST_THRESHOLDS, FULL_THRESHOLDS, compiled
+from mlore_mm.evaluation.metrics.boundary_metric import resolve_thresholds
 from mlore_mm.registry import METRICS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
@@ -217,3 +218,54 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
 
 def test_a_thousand_photos_may_wait_and_two_thousand_not():
     assert 1000 * 512 * 512 <= QUEUED_BYTES < 2000 * 512 * 512
+
+
+@pytest.mark.parametrize(
+    ('thresholds', 'expected'), [(3, (0.25, 0.5, 0.75)), ([0, 1], (0, 1)), ('fast', FAST_THRESHOLDS), (1, (0.5,))]
+)
+def test_thresholds_in_every_form(thresholds, expected):
+    assert resolve_thresholds(thresholds) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('thresholds', [0, [], [0.5, 0.5], [0.5, 0.2], [-0.1, 0.5], [0.5, 1.1]])
+def test_other_thresholds_are_named(thresholds):
+    with pytest.raises(ValueError, match='one or more numbers in 0..1, ascending'):
+        resolve_thresholds(thresholds)
+
+
+@pytest.mark.parametrize('max_dist', [0, 1, 3])
+def test_a_distance_is_a_part_of_the_diagonal(max_dist):
+    with pytest.raises(ValueError, match=f"'edge': max_dist is a part .* but got {max_dist}"):
+        METRICS.build(dict(type='BoundaryMetric', task='edge', max_dist=max_dist))
+    with pytest.raises(ValueError, match='workers must be 0 .* but got -1'):
+        CountingPool(0.01, FULL_THRESHOLDS, workers=-1)
+
+
+def test_a_pixel_of_one_half_is_no_boundary_and_two_channels_are_no_map():
+    target = torch.tensor([[[0.5, 0.51, 255, 0]]])
+    metric = METRICS.build(dict(type='BoundaryMetric', task='e', ground_truth='target', workers=0))
+    assert metric._labels(dict(gt=dict(e=target)), 'x').tolist() == [[0, 1, 0, 0]]
+    with pytest.raises(ValueError, match=r"image 'x': `pred` must be \(1, H, W\), but is \(2, 3, 4\)"):
+        metric.process(None, [dict(sample_id='x', pred=dict(e=torch.zeros(2, 3, 4)), gt=dict(e=target))])
+    with pytest.raises(ValueError, match='no such map in `groups`, which has '):
+        METRICS.build(dict(type='BoundaryMetric', task='e', output='a')).process(None, [dict(pred=dict(e=target))])
+
+
+def test_progress_is_told_and_the_pool_starts_anew():
+    image, seen = np.zeros((20, 30), dtype=np.uint8), []
+    pool = CountingPool(0.01, (0.5,), workers=1)
+    for index in range(3):
+        pool.submit(str(index), image, image)
+    pool.add_unlabelled()
+    counts = pool.drain(lambda finished, images: seen.append((finished, images)))
+    assert seen[-1] == (4, 4)
+    assert [x.shape for x in counts] == [(4, 1)] * 4
+    assert (len(pool), pool.finished, pool._executor) == (0, 0, None)
+    at_once = CountingPool(0.01, (0.5,), workers=0)
+    at_once.submit('x', image, image)
+    assert (at_once.finished, at_once._executor) == (1, None)
+    with pytest.raises(ValueError, match="Boundary counts of image 'y' failed"):
+        at_once.submit('y', image, image[:5])
+    assert len(at_once) == 0
+    with pytest.raises(RuntimeError, match="image 'z' failed"):
+        at_once.submit('z', None, image)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlore_mm.evaluation.functional.boundary import average_precision, boundary_scores, precision_recall
+from mlore_mm.evaluation.functional.boundary import average_precision, boundary_scores, f_measure, precision_recall
 from tests.shared import shared_path
 from tests.test_evaluation.boundary_reference import COMPACT, read_expected
 
@@ -90,3 +90,23 @@ def test_an_image_without_labels_changes_nothing():
 def test_shape_is_checked():
     with pytest.raises(ValueError, match=r'\(images, 4, 3\) with at least one image and one threshold'):
         boundary_scores(np.zeros((0, 4, 3)), [0.1, 0.2, 0.3])
+
+
+def test_every_number_of_a_score_by_hand():
+    first = [[8, 2], [10, 10], [8, 2], [10, 2]]
+    second = [[5, 4], [5, 5], [5, 4], [20, 4]]
+    scores = boundary_scores(np.array([first, second]), [0.25, 0.75])
+    assert (scores.ods_precision, scores.ods_recall) == pytest.approx((13 / 30, 13 / 15))
+    assert (scores.ois_precision, scores.ois_recall) == pytest.approx((12 / 14, 12 / 15))
+    assert (scores.precision.tolist(), scores.recall.tolist()) == ([13 / 30, 1], [13 / 15, 6 / 15])
+    assert scores.thresholds.tolist() == [0.25, 0.75]
+    assert f_measure(np.array([0, 0.5]), np.array([0, 1.0])).tolist() == [0, 2 / 3]
+
+
+def test_images_choose_the_lower_of_thresholds_that_differ_in_the_seventh_digit():
+    """F is rounded to 6 decimals first: 2 m / (n + k) of large counts that nearly agree."""
+    near = np.array([[[10**8, 10**8 + 1], [2 * 10**8] * 2, [10**8, 10**8 + 1], [2 * 10**8] * 2]])
+    scores = boundary_scores(near, [0.1, 0.9])
+    assert scores.ois_recall == 0.5
+    assert scores.ods_threshold == 0.9
+    assert average_precision(np.array([0.5, 1.0]), np.array([0.0, 1.0])) == pytest.approx(0.7575)  # 75.75 of 101 points

@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 
 from mlore_mm.evaluation.functional.boundary import (
+    boundary_counts,
+    boundary_ground_truth,
     boundary_map,
+    count_image,
     edge_strength,
     fade_border,
     orientation,
+    read_labels,
     smooth,
     suppress_non_maxima,
     thin,
 )
+from mlore_mm.evaluation.functional.boundary.compiled import compiled
 from mlore_mm.evaluation.functional.boundary.files import read_prediction
+from tests.test_datasets.archives import write_image, write_mat
 from tests.test_evaluation.boundary_reference import over_references
 
 TRIANGLE = np.array([1, 2, 3, 4, 5, 4, 3, 2, 1]) / 25
@@ -136,3 +142,51 @@ def test_a_prediction_of_another_kind_is_named(tmp_path, pixels, found):
     cv2.imwrite(str(tmp_path / 'a.png'), pixels)
     with pytest.raises(ValueError, match=f'a.png: a boundary prediction must be .* but this one is {found}'):
         read_prediction(tmp_path / 'a.png')
+
+
+def test_labels_come_from_their_file_and_errors_name_it(tmp_path):
+    ids = np.repeat([[1, 2]], 12, axis=0).repeat(6, axis=1)
+    write_image(tmp_path / 'a.png', ids.astype(np.uint8))
+    write_mat(tmp_path / 'a.mat', LabelMap=ids.astype(np.uint16))
+    prediction = np.zeros((12, 12), np.uint8)
+    prediction[:, 5] = 255
+    wanted = boundary_counts(prediction, boundary_ground_truth(ids), 0.1, (0.5,))
+    assert wanted[:, 0].min() > 0
+    for labels in (ids, tmp_path / 'a.png', str(tmp_path / 'a.mat')):
+        np.testing.assert_array_equal(count_image(prediction, labels, 0.1, (0.5,)), wanted)
+    with pytest.raises(ValueError, match=r'a.mat: the boundary labels are \(12, 12\) and the prediction \(6, 12\)'):
+        count_image(prediction[:6], str(tmp_path / 'a.mat'), 0.1, (0.5,))
+    with pytest.raises(ValueError, match=r'^the boundary labels are'):
+        count_image(prediction[:6], ids, 0.1, (0.5,))
+    write_image(tmp_path / 'b.png', np.zeros((4, 5, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'b.png: one value per pixel expected, but the array has shape \(4, 5, 3\)'):
+        read_labels(tmp_path / 'b.png')
+    with pytest.raises(ValueError, match=r'must be \(H, W\), but got shape \(4, 5, 3\)'):
+        boundary_map(np.zeros((4, 5, 3)))
+
+
+def test_loops_let_other_threads_run_and_a_division_by_zero_is_infinite():
+    options = compiled(lambda x: 1 / x).targetoptions
+    assert (options['nogil'], options['error_model']) == (True, 'numpy')
+    assert compiled(lambda x: 1.0 / x)(0.0) == np.inf
+
+
+def test_a_pixel_alone_and_one_at_the_border_stay():
+    """One pixel in every corner: the point across the edge is moved to the border, and pixels are no shape to thin."""
+    strength = np.zeros((6, 9), np.float32)
+    strength[[0, 0, -1, -1], [0, -1, 0, -1]] = 0.5
+    np.testing.assert_array_equal(suppress_non_maxima(strength, np.full_like(strength, 0.3)), strength)
+    np.testing.assert_array_equal(thin(strength), strength > 0)
+    assert thin(np.ones((2, 2))).sum() == 1
+    with pytest.raises(ValueError, match='non-empty'):
+        edge_strength(np.zeros((0, 3), np.uint8))
+
+
+def test_suppression_looks_across_the_edge_only():
+    """A slope of 45 degrees in a ramp: two points a pixel away along it, by bilinear interpolation."""
+    y, x = np.mgrid[:7, :7].astype(np.float32)
+    ridge = np.maximum(0, 1 - 0.2 * np.abs(x - y)).astype(np.float32)  # along the falling diagonal
+    across, along = (np.full_like(ridge, angle) for angle in (-np.pi / 4, np.pi / 4))
+    kept = suppress_non_maxima(ridge, across)
+    np.testing.assert_array_equal(kept[2:5, 2:5] > 0, np.eye(3, dtype=bool))
+    assert (suppress_non_maxima(ridge, along)[2:5, 2:5] > 0).all()

@@ -11,9 +11,16 @@ from mlore_mm.evaluation.functional import (
     angle_histogram,
     angular_error,
     class_counts,
+    confusion_counts,
+    delta_m,
+    depth_errors,
+    depth_sums,
     f_measure,
+    histogram_median,
+    image_scores,
     relative_gain,
     threshold_counts,
+    to_bytes,
 )
 from mlore_mm.evaluation.metrics import IoUMetric, NormalsMetric
 from mlore_mm.registry import METRICS
@@ -332,3 +339,135 @@ def test_probabilities_as_they_are_meet_255_thresholds():
     assert evaluate(SALIENCY, [sample], 'sal', squash_twice=False)['maxF'] == pytest.approx(100)
     metric = METRICS.build(dict(SALIENCY['sal'].metric, task='sal', squash_twice=False))
     assert metric.thresholds.tolist() == [i / 256 for i in range(1, 256)]
+
+
+@pytest.mark.parametrize(
+    ('config', 'expected'),
+    [
+        (dict(type='DepthMetric'), ('RMSE', False, 'm')),
+        (dict(type='PerImageDepthMetric'), ('RMSE', False, 'm')),
+        (dict(type='NormalsMetric'), ('mErr', False, 'deg')),
+        (dict(type='PerImageNormalsMetric'), ('mErr', False, 'deg')),
+        (dict(type='IoUMetric'), ('mIoU', True, '')),
+        (dict(type='SaliencyMetric'), ('maxF', True, '')),
+        (dict(type='SaliencyIoUMetric'), ('mIoU', True, '')),
+        (dict(type='BoundaryLossMetric'), ('loss', False, '')),
+        (dict(type='BoundaryMetric'), ('odsF', True, '')),
+        (dict(type='EdgeF1Metric'), ('F1', True, '')),
+        (dict(type='RegressionMetric'), ('MAE', False, '')),
+    ],
+)
+def test_what_tables_quote(config, expected):
+    metric = METRICS.build(dict(config, task='x', output='scale_1'))
+    assert (metric.headline, metric.higher_is_better, metric.unit) == expected
+    assert metric.prefix == 'x.scale_1'
+    assert METRICS.build(dict(config, task='x', prefix='p', collect_device='gpu')).collect_device == 'gpu'
+
+
+@pytest.mark.parametrize(('low', 'high'), [(-1, 5), (3, 3), (5, 3)])
+def test_a_range_of_depth_without_depth(low, high):
+    with pytest.raises(ValueError, match=f'needs 0 <= min_depth < max_depth, but got min_depth={low} and max_depth'):
+        METRICS.build(dict(type='DepthMetric', task='d', min_depth=low, max_depth=high))
+
+
+def test_limits_of_depth_do_not_count():
+    tasks = TaskSet(dict(depth=dict(type='DenseRegression', ignore_value=-1)))
+    sample = sample_of('depth', [2, 2, 2, 2, 2], [1, 1.5, 3.5, 4, 2])
+    values = evaluate(tasks, [sample], 'depth', type='DepthMetric', min_depth=1, max_depth=4)
+    assert values['RMSE'] == pytest.approx(math.sqrt((0.25 + 2.25 + 0) / 3))
+    assert (values['delta1'], values['delta2'], values['delta3']) == pytest.approx((100 / 3, 200 / 3, 100))
+
+
+def test_saliency_of_images_by_hand():
+    """IoU over images 1/2 and 1, in a third one 1/3; each is scored alone, the unlabelled one not at all."""
+    images = [([0.95, 0.95, 0.1], [1, 0, 0]), ([0.95, 0.1, 0.1], [1, 0, 255]), ([0.9, 0.9, 0.9], [255] * 3)]
+    samples = [sample_of('sal', *image) for image in images]
+    values = evaluate(SALIENCY, samples, 'sal', type='SaliencyIoUMetric')
+    assert values['mIoU'] == pytest.approx(75)
+    precision, recall = 0.75, 1
+    assert values['maxF'] == pytest.approx(100 * 2 * precision * recall / (precision + recall))
+    metric = METRICS.build(dict(type='SaliencyIoUMetric', task='sal'))
+    assert metric.thresholds.tolist() == pytest.approx([0.2 + 0.05 * i for i in range(15)])
+    cut = sample_of('sal', [0.9, 0.1], [1, 0])  # 229.5 of 255 is cut off to 229, below 0.9
+    assert evaluate(SALIENCY, [cut], 'sal', type='SaliencyIoUMetric', eight_bit=True)['mIoU'] == 100
+    counts = threshold_counts(torch.tensor([229 / 255]), torch.tensor([1]), torch.tensor([True]), metric.thresholds)
+    assert counts[1].tolist() == [1] * 14 + [0]
+    assert to_bytes(torch.tensor([-0.1, 0.9, 0.9999, 2.0])).tolist() == [0, 229, 254, 255]
+
+
+def test_scores_of_one_image_where_nothing_is_found():
+    found = image_scores(torch.tensor([[2, 0], [4, 0]]), torch.tensor(3))
+    assert {name: x.tolist() for name, x in found.items()} == dict(iou=[0.4, 0], precision=[0.5, 0], recall=[2 / 3, 0])
+    none = image_scores(torch.tensor([[0, 0], [4, 0]]), torch.tensor(0))
+    assert {name: x.tolist() for name, x in none.items()} == dict(iou=[0, 1], precision=[0, 0], recall=[0, 0])
+
+
+def test_every_pair_of_classes_is_counted():
+    ids = torch.tensor([[0, 1, 2, 2, 1]]), torch.tensor([[0, 2, 2, 1, 1]])
+    found = confusion_counts(*ids, torch.tensor([[True, True, True, True, False]]), 3)
+    assert found.to_dense().tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 1]]  # true class first
+    metric = IoUMetric('semseg', per_class=True)
+    metric.dataset_meta = dict(tasks=dict(semseg=dict(type='SemSeg', out_channels=3, classes=('a', 'b', 'c'))))
+    metric.process(None, [sample_of('semseg', *(x[0].tolist() for x in ids)).to_dict()])
+    values = metric.evaluate(1)
+    assert metric.confusion.tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 1]]
+    assert values['semseg/IoU_c'] == pytest.approx(100 / 3)
+    assert metric.class_scores['b'] == pytest.approx(dict(IoU=100 / 3, Acc=50))
+    metric.process(None, [sample_of('semseg', [0, 0], [255, 255]).to_dict()])
+    assert math.isnan(metric.evaluate(1)['semseg/mIoU'])
+    assert (metric.confusion, metric.class_scores) == (None, {})
+    with pytest.raises(ValueError, match="absent='zero' or 'skip', but got 'none'"):
+        IoUMetric('semseg', absent='none')
+
+
+def test_the_class_that_is_left_out_may_be_the_first():
+    tasks = TaskSet(dict(semseg=dict(type='SemSeg', out_channels=3, ignore_value=0)))
+    sample = sample_of('semseg', [1, 2, 2, 0], [1, 2, 1, 0])
+    values = evaluate(tasks, [sample], 'semseg', per_class=True)
+    assert values['mIoU'] == pytest.approx(50)
+    assert math.isnan(values['IoU_0'])
+
+
+@pytest.mark.parametrize('weight', [0, 1, -0.1])
+def test_a_weight_of_boundaries_leaves_something_for_the_others(weight):
+    with pytest.raises(ValueError, match=f'needs 0 < pos_weight < 1, but got {weight}'):
+        METRICS.build(dict(type='BoundaryLossMetric', task='e', pos_weight=weight))
+
+
+def test_a_certain_prediction_has_a_loss():
+    tasks = TaskSet(dict(edge=dict(type='Edge')))
+    right, wrong = sample_of('edge', [0.0, 1.0], [0, 1]), sample_of('edge', [1.0, 1.0], [0, 1])
+    assert evaluate(tasks, [right], 'edge', squash_twice=False)['loss'] == pytest.approx(0, abs=1e-9)
+    loss = evaluate(tasks, [wrong], 'edge', squash_twice=False, pos_weight=0.9)['loss']
+    assert loss == pytest.approx(0.1 * math.log(1e12) / 2, rel=1e-3)
+
+
+def test_the_median_inside_its_bin():
+    histogram = torch.zeros(3600, dtype=torch.int32)
+    histogram[[10, 20]] = torch.tensor([1, 3], dtype=torch.int32)  # 2 of 4: a third of the second bin
+    assert histogram_median(histogram) == pytest.approx(0.05 * (20 + 1 / 3))
+    assert math.isnan(histogram_median(torch.zeros(3600)))
+    angles, valid = torch.tensor([0.0499, 0.0501, 180, 9]), torch.tensor([True, True, True, False])
+    assert angle_histogram(angles, valid).nonzero().flatten().tolist() == [0, 1, 3599]
+
+
+def test_a_better_number_is_a_gain_in_percent():
+    assert relative_gain(3.0, 2.0, True) == 50
+    assert relative_gain(3.0, 2.0, False) == -50
+    assert delta_m(dict(a=10.0, b=-4.0)) == 3
+    assert f_measure(torch.tensor(2), torch.tensor(4), torch.tensor(3)).item() == pytest.approx(1.3 * 2 / (0.9 + 4))
+
+
+def test_depth_without_light():
+    """A prediction of 0 has the published floor as its logarithm, and no ratio below any limit."""
+    one = torch.ones(1)
+    sums = depth_sums(torch.tensor([0.0, 5.0]), torch.tensor([1.0, 0.0]), torch.tensor([True, False]))
+    assert {name: x.item() for name, x in sums.items()} == pytest.approx(
+        dict(RMSE=1, logRMSE=math.log(1e9) ** 2, absRel=1, sqRel=1, delta1=0, delta2=0, delta3=0)
+    )
+    errors = depth_errors(dict.fromkeys(sums, one * 4), one * 2)
+    assert errors == pytest.approx(
+        dict.fromkeys(sums, 2) | dict(RMSE=2**0.5, logRMSE=2**0.5, delta1=200, delta2=200, delta3=200)
+    )
+    near = depth_sums(torch.tensor([1.25, 1.2499, 0.8001]), torch.ones(3), torch.ones(3, dtype=torch.bool))
+    assert (near['delta1'], near['delta2']) == (2, 3)

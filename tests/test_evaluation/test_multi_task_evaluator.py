@@ -9,8 +9,10 @@ from mmengine.structures import PixelData
 from mlore_mm.engine.runner import MultiTaskRunner
 from mlore_mm.evaluation import MultiTaskEvaluator
 from mlore_mm.evaluation.functional import delta_m, relative_gain
-from mlore_mm.registry import EVALUATOR
+from mlore_mm.evaluation.report import TaskReport, format_number, format_table, without_nan
+from mlore_mm.registry import EVALUATOR, METRICS
 from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.tasks import Depth
 from tests.toy import write_config
 
 TASKS = dict(semseg=dict(type='SemSeg', out_channels=2), depth=dict(type='Depth'), edge=dict(type='Edge', metric={}))
@@ -155,3 +157,72 @@ def test_the_runner_keeps_the_best_checkpoints_and_the_file_lies_with_its_log(tm
     assert numbers['iteration'] == 4
     assert numbers['results']['delta_m'] == numbers['delta_m']
     assert 'Evaluation of 3 images' in next(work.glob('*/*.log')).read_text()
+
+
+def report(value=0.5, baseline=None, **options):
+    return TaskReport(Depth(name='depth'), dict(RMSE=value), baseline, **options)
+
+
+def test_tables_by_hand():
+    assert format_table([report()]).splitlines() == [
+        'task   headline         value  more',
+        '-----------------------------------',
+        'depth  RMSE (m, down)  0.5000',
+    ]
+    compared = format_table([report(0.5, 2.0), report(12.0)], delta_m=-1.5).splitlines()
+    assert compared[0].split() == ['task', 'headline', 'value', 'baseline', 'gain', '%', 'more']
+    assert set(compared[1]) == {'-'}
+    assert len(compared[1]) == max(map(len, compared[:1] + compared[2:]))
+    assert compared[2].split() == ['depth', 'RMSE', '(m,', 'down)', '0.5000', '2.0000', '+75.00']
+    assert compared[3].split() == ['depth', 'RMSE', '(m,', 'down)', '12.00']
+    assert compared[4].split() == ['delta_m', '-1.50', *['mean', 'over', '1', 'of', '2', 'tasks:', 'depth']]
+    assert compared[2].index('2.0000') + 6 == compared[0].index('baseline') + 8  # flush right
+
+
+def test_further_numbers_are_cut_after_five():
+    numbers = {f'n{i}': float(i) for i in range(7)}
+    (row,) = format_table([TaskReport(Depth(name='d'), dict(RMSE=1.0, **numbers))]).splitlines()[2:]
+    assert row.endswith('n3 3.0000  n4 4.0000  (+2 in the results)')
+    del numbers['n5'], numbers['n6']
+    assert format_table([TaskReport(Depth(name='d'), dict(RMSE=1.0, **numbers))]).endswith('n4 4.0000')
+
+
+def test_numbers_have_four_digits_below_ten():
+    assert [format_number(x) for x in (9.99999, 10, -10.5, math.nan, None)] == ['10.0000', '10.00', '-10.50', 'nan', '']
+    assert without_nan(dict(a=dict(b=math.inf), c=[1], d=2.0)) == dict(a=dict(b=None), c=[1], d=2.0)
+
+
+def test_a_report_as_a_dict():
+    classes = dict(wall=dict(IoU=1.0))
+    stored = report(0.5, 1.0, classes=classes).to_dict()
+    assert (stored['gain'], stored['baseline'], stored['classes']) == (50, 1, classes)
+    assert 'classes' not in report().to_dict()
+    assert report().gain is None
+    assert math.isnan(TaskReport(Depth(name='d'), {}).value)
+    assert 'wall' not in format_table([report(classes=classes)])
+    assert format_table([report(classes=classes, show_classes=True)]).endswith('wall          1.0000')
+
+
+def test_baselines_of_other_tasks_and_metrics_as_they_come(tmp_path):
+    extra = dict(type='IoUMetric', task='semseg', prefix='extra')
+    for metrics in (extra, METRICS.build(extra), [METRICS.build(extra)]):
+        evaluator = MultiTaskEvaluator(TASKS, metrics=metrics, baselines=dict(normals=0.0, depth='2'))
+        assert evaluator.baselines == dict(depth=2.0)
+        assert [metric.prefix for metric in evaluator.metrics] == ['semseg', 'depth', 'extra']
+    assert evaluator.offline_evaluate(make_samples())['delta_m'] == 50
+    assert evaluator.confusions == {}
+    counted = dict(TASKS, semseg=dict(TASKS['semseg'], metric=dict(type='IoUMetric', per_class=True)))
+    evaluator = MultiTaskEvaluator(counted, out_file=str(tmp_path / 'a.json'))
+    evaluator.offline_evaluate(make_samples())
+    names, pixels = evaluator.confusions['semseg']
+    assert (names, pixels.tolist()) == (['0', '1'], [[1, 0], [1, 2]])
+    assert evaluator.written == tmp_path / 'a.json'
+    assert json.loads((tmp_path / 'a.json').read_text())['iteration'] is None
+
+
+def test_a_full_disk_does_not_end_an_evaluation(tmp_path, log):
+    (tmp_path / 'file').touch()
+    evaluator = MultiTaskEvaluator(TASKS, out_file=str(tmp_path / 'file/a.json'))
+    assert evaluator.offline_evaluate(make_samples())['depth/RMSE'] == 1
+    assert evaluator.written is None
+    assert 'Cannot write' in log.read_text()

@@ -8,6 +8,7 @@ import torch
 from mmengine.structures import PixelData
 
 from mlore_mm.evaluation import MultiTaskEvaluator
+from mlore_mm.evaluation.metrics.base import _total, sample_name
 from mlore_mm.registry import METRICS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
@@ -139,3 +140,36 @@ def _evaluate_part(out_file):
 def test_every_process_knows(tmp_path):
     found = run_in_processes(_evaluate_part, tmp_path, str(tmp_path / 'out.json'), world_size=2)
     assert found == [dict(depth=dict(images=1, first='second'))] * 2
+
+
+# ---- what the base of all metrics does besides -----------------------------------------------------------------------
+def test_a_group_of_auxiliary_predictions_is_measured_in_place_of_the_final_one():
+    metric = METRICS.build(dict(type='DepthMetric', task='depth', output='scale_1'))
+    metric.dataset_meta = dict(tasks=TASKS)
+    final, coarse, label = (torch.full((1, 1, 2), x) for x in (2.0, 4.0, 3.0))
+    sample = dict(pred=dict(depth=label), groups={'scale_1/depth': coarse}, gt=dict(depth=label))
+    metric.process(None, [sample])
+    assert metric.evaluate(1)['depth.scale_1/RMSE'] == 1
+    with pytest.raises(ValueError, match=r"needs 'scale_1/depth' in `groups` of a sample, but x has \[\]"):
+        metric.process(None, [dict(pred=dict(depth=final), gt=dict(depth=label), img_path='x')])
+
+
+def test_the_task_follows_the_data_set():
+    metric = METRICS.build(dict(type='DepthMetric', task='depth'))
+    for ignored in (0, 5.0):
+        metric.dataset_meta = dict(tasks=dict(depth=dict(type='Depth', ignore_value=ignored)))
+        assert metric.task.ignore_value == ignored
+    assert metric.compute_metrics([]) == {}
+
+
+def test_sums_neither_overflow_nor_round():
+    many = [torch.tensor(2**31 - 1, dtype=torch.int32)] * 3
+    assert _total(many).item() == 3 * (2**31 - 1)
+    assert _total([torch.tensor(1e8), torch.tensor(1.0), torch.tensor(-1e8)]).item() == 1
+    assert _total([torch.tensor([1, 2]), torch.tensor([3, 4])]).tolist() == [4, 6]
+
+
+def test_names_of_images():
+    assert sample_name(dict(sample_id='a/b', img_path='x/y.jpg')) == 'a/b'
+    assert sample_name(dict(img_path='x/y.jpg')) == 'y'
+    assert sample_name({}) == 'without a name'

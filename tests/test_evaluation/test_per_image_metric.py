@@ -121,3 +121,41 @@ def test_edges_by_hand():
     label = torch.tensor([[[1.0, 1.0, 0.0, 255.0]]])
     ours = evaluate('EdgeF1Metric', 'edges', [torch.tensor([[[0.9, 0.2, 0.1, 0.9]]])], [label])
     assert ours == pytest.approx(dict(F1=100 * 2 / 3, F1_background=100 * 2 / 3, F1_edge=100 * 2 / 3))
+
+
+@pytest.mark.parametrize(('threshold', 'edge'), [(0.5, 100 * 2 / 3), (0.9, 100 * 2 / 3), (0.2, 80), (0.95, 0)])
+def test_a_score_at_the_threshold_is_no_edge_and_a_label_above_0_is_one(threshold, edge):
+    label = torch.tensor([[[0.1, 1.0, 0.0, 255.0]]])
+    ours = evaluate('EdgeF1Metric', 'edges', [torch.tensor([[[0.95, 0.2, 0.3, 0.9]]])], [label], threshold=threshold)
+    assert ours['F1_edge'] == pytest.approx({0.2: 50}.get(threshold, edge))
+
+
+def test_a_class_that_is_nowhere_has_no_f1():
+    label = torch.zeros(1, 1, 3)
+    ours = evaluate('EdgeF1Metric', 'edges', [label], [label])
+    assert (ours['F1'], ours['F1_background']) == (100, 100)
+    assert ours['F1_edge'] != ours['F1_edge']
+
+
+def test_options_of_depth_by_hand():
+    """Medians: of an even number the lower one; 0.99 m less; predictions are clamped to the limits."""
+    label, prediction = torch.tensor([[[2.0, 4.0]]]), torch.tensor([[[1.0, 3.0]]])
+    scaled = evaluate('PerImageDepthMetric', 'depth', [prediction], [label], median_scaling=True)
+    assert scaled['RMSE'] == pytest.approx(2**0.5)  # twice 1 and 3, beside 2 and 4
+    short = evaluate('PerImageDepthMetric', 'depth', [prediction], [label], legacy_depth_offset=True)
+    assert short['absRel'] == pytest.approx((1 / 1.01 + 1 / 3.01) / 2, rel=1e-3)  # 0.01 of 1.01; the floor is 1 mm
+    options = dict(min_depth=0.5, max_depth=4)
+    far = evaluate('PerImageDepthMetric', 'depth', [torch.tensor([[[9.0, 9.0]]])], [label], **options)
+    assert far['RMSE'] == 2  # the label of 4 does not count, and 9 becomes 4
+    near = evaluate('PerImageDepthMetric', 'depth', [torch.tensor([[[0.0, 9.0]]])], [label], **options)
+    assert near['RMSE'] == 1.5
+    with pytest.raises(ValueError, match='needs 0 <= min_depth < max_depth'):
+        METRICS.build(dict(type='PerImageDepthMetric', task='d', min_depth=2, max_depth=1))
+
+
+def test_the_shortest_normal():
+    label = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.1, 0.0999]])[:, None]
+    prediction = torch.tensor([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]])[:, None]
+    assert evaluate('PerImageNormalsMetric', 'normals', [prediction], [label])['mErr'] == pytest.approx(0)
+    ours = evaluate('PerImageNormalsMetric', 'normals', [prediction], [label], shortest=0.05)
+    assert (ours['mErr'], ours['RMSE']) == pytest.approx((45, (90**2 / 2) ** 0.5))

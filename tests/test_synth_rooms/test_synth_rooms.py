@@ -3,7 +3,8 @@
 import json
 import runpy
 import sys
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -11,14 +12,19 @@ import scipy.io
 from PIL import Image
 
 from mlore_mm.datasets.pascal_classes import HUMAN_PARTS, NORMALS_CLASSES
-from mlore_mm.synth_rooms import Recipe, generate, make_view
+from mlore_mm.synth_rooms import Recipe, furniture, generate, make_view
+from mlore_mm.synth_rooms import scene as scene_module
 from mlore_mm.synth_rooms.classes import KINDS, PART_NAMES
+from mlore_mm.synth_rooms.furniture import Thing
+from mlore_mm.synth_rooms.generate import VERSION, image_name
 from mlore_mm.synth_rooms.labels import annotation, boundaries, encode_normals, saliency
+from mlore_mm.synth_rooms.layouts import LAYOUTS
 from mlore_mm.synth_rooms.mannequin import clothes, mannequin, torso
+from mlore_mm.synth_rooms.planner import Planner
 from mlore_mm.synth_rooms.render import View, render
-from mlore_mm.synth_rooms.scene import sample_scene
-from mlore_mm.synth_rooms.shapes import Material, ball, box, rod
-from mlore_mm.synth_rooms.textures import lattice, noise
+from mlore_mm.synth_rooms.scene import Light, sample_scene
+from mlore_mm.synth_rooms.shapes import Material, ball, box, rod, turn
+from mlore_mm.synth_rooms.textures import PATTERNS, lattice, noise, paint
 from tests.shared import REPO, shared_path
 from tests.test_datasets.golden import build_dataset, run_stage
 
@@ -397,3 +403,196 @@ def test_the_trunk_stands_upright_between_hip_and_shoulders():
         np.testing.assert_allclose(np.abs(shape.axes[:, 1]), [0, 1, 0], atol=1e-12)
         assert 0.9 < shape.centre[1] < 1.41
     assert torso(wear)[0].half[1] * 2 == pytest.approx(0.41)  # 0.97 to 1.38 m
+
+
+# ---- the pictures of VERSION 1, on which published trainings rest: who changes them raises it ------------------------
+def digest(*values) -> str:
+    """CRC-32 of everything that makes up scenes; numbers to 4 digits, so that no processor rounds differently."""
+    parts = []
+
+    def collect(value) -> None:
+        if is_dataclass(value):
+            value = tuple(vars(value).values())
+        if isinstance(value, dict):
+            value = tuple(value.items())
+        if isinstance(value, (list, tuple)):
+            for item in value:
+                collect(item)
+        elif isinstance(value, np.ndarray) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+            parts.append(np.array2string(np.round(np.asarray(value, float) + 1.3e-7, 4) + 0.0, threshold=10**6))
+        else:
+            parts.append(str(value))
+
+    collect(values)
+    return f'{crc32(" ".join(parts).encode()):08x}'
+
+
+BUILDERS = (*scene_module.BUILDERS.values(), *(getattr(furniture, x) for x in ('table', 'television', 'bottle')))
+BUILDERS += (furniture.window, furniture.door, furniture.picture)
+
+
+def test_furniture_people_and_rooms_of_version_1():
+    assert VERSION == 1
+    things = [build(np.random.default_rng(seed)) for build in BUILDERS for seed in range(5)]
+    people = [mannequin(np.random.default_rng(seed)) for seed in range(20)]
+    rooms = [sample_scene(np.random.default_rng(seed), seed % 3) for seed in range(12)]
+    assert (digest(things), digest(people), digest(rooms)) == ('f0c94c50', 'da6b47bf', '6bb86155')
+
+
+def test_patterns_of_version_1():
+    """On two faces of a box of 1.2 x 0.8 x 0.6 m."""
+    rng, half = np.random.default_rng(0), np.array([0.6, 0.4, 0.3])
+    places = rng.uniform(-1, 1, (3, 400)) * half[:, None]
+    painted = []
+    for pattern in PATTERNS:
+        material = Material(pattern, ((0.9, 0.1, 0.2), (0.1, 0.8, 0.3), (0.2, 0.3, 0.7)), scale=0.15, seed=5)
+        for face in np.eye(3):
+            painted.append(paint(material, places, np.broadcast_to(face[:, None], (3, 400)), half))
+    assert len(PATTERNS) == 16
+    assert digest(painted) == '0d0ad7f7'
+
+
+# Mean and deviation of the photo; depth, instance, normals, parts and saliency by their means, in various units.
+PICTURES = [[151.2, 51.7, 101.2, 64.0, 42.5, 0.0, 21.4], [145.3, 58.3, 100.3, 41.8, 42.5, 50.1, 12.8]]
+
+
+def test_pictures_of_version_1():
+    """Labels and light of two images, within what another rounding may change at borders."""
+    found = []
+    for layout, index in (('nyud', 1), ('pascal', 2)):
+        view = make_view(Recipe(layout, size=(48, 64)), 'train', index)
+        photo = view.photo.astype(float)
+        found.append([photo.mean(), photo.std(), view.depth.mean() * 30, view.instance.mean() * 10])
+        found[-1] += [np.abs(view.normals).mean() * 100, (view.part > 0).mean() * 1000, saliency(view).mean()]
+    np.testing.assert_allclose(found, PICTURES, atol=1)
+
+
+# ---- numbers by hand -------------------------------------------------------------------------------------------------
+@pytest.fixture
+def plan():
+    """A room of 4 x 5 m with a square metre taken around (2, 2)."""
+    made = Planner(np.random.default_rng(0), np.array([4.0, 2.5, 5.0]))
+    made.floor.append((2.0, 2.0, 0.5, 0.5))
+    made.walls.append((1, 2.0, 0.5, 0.9, 2.0))
+    return made
+
+
+@pytest.mark.parametrize(
+    ('place', 'free'),
+    [
+        ((0.4, 0.4, 0.4, 0.4), True),
+        ((0.39, 0.4, 0.4, 0.4), False),
+        ((0.4, 0.39, 0.4, 0.4), False),
+        ((3.6, 4.6, 0.4, 0.4), True),
+        ((3.61, 4.6, 0.4, 0.4), False),
+        ((3.6, 4.61, 0.4, 0.4), False),
+        ((2.0, 2.97, 0.4, 0.4), True),  # 7 cm apart
+        ((2.0, 2.95, 0.4, 0.4), False),
+        ((2.97, 2.0, 0.4, 0.4), True),
+        ((1.05, 2.0, 0.4, 0.4), False),
+    ],
+)
+def test_what_stands_in_a_room_is_clear_of_the_rest(plan, place, free):
+    assert plan.free(*place) == free
+    x, z, half, _ = place
+    thing = Thing('bin', (), (2 * half, 1.0, 2 * half))
+    assert (plan.standing(thing, x, z, 0.0) is not None) == free
+    assert (len(plan.floor) == 2) == free
+
+
+def test_turned_things_take_more_room(plan):
+    plan.standing(Thing('bed', (), (1.2, 0.5, 0.4)), 2.0, 4.0, np.pi / 2)
+    assert plan.floor[-1] == pytest.approx((2, 4, 0.2, 0.6))
+    plan.standing(Thing('bed', (), (0.6, 0.5, 0.6)), 0.6, 0.6, np.pi / 4)
+    assert plan.floor[-1][2:] == pytest.approx((0.3 * 2**0.5,) * 2)
+
+
+@pytest.mark.parametrize(
+    ('wall', 'yaw', 'place'), [(0, 0, (1, 0.3)), (1, -90, (3.7, 1)), (2, 180, (1, 4.7)), (3, 90, (0.3, 1))]
+)
+def test_walls_face_the_room(plan, wall, yaw, place):
+    found, (x, y, z) = plan.on_wall(wall, 1.0, 0.3, 1.5)
+    assert (np.degrees(found), (x, z), y) == (pytest.approx(yaw), pytest.approx(place), 1.5)
+    inward = turn(found) @ (0, 0, 1)  # fronts look along +z
+    assert inward @ (np.array([2, 0, 2.5]) - (x, 0, z)) > 0
+    assert plan.wall_length(wall) == (4 if wall % 2 == 0 else 5)
+
+
+@pytest.mark.parametrize(
+    ('place', 'free'),
+    [
+        ((0, 0.56, 0.5, 0, 2), True),
+        ((0, 0.54, 0.5, 0, 2), False),
+        ((0, 3.44, 0.5, 0, 2), True),
+        ((0, 3.46, 0.5, 0, 2), False),
+        ((1, 4.44, 0.5, 0, 2), True),
+        ((1, 3.11, 0.5, 0, 2), True),  # 11 cm beside the window
+        ((1, 3.09, 0.5, 0, 2), False),
+        ((1, 0.91, 0.5, 0, 2), False),
+        ((2, 2.0, 0.5, 0, 2), True),  # on another wall
+        ((1, 2.0, 0.5, 0, 0.8), True),  # below it
+        ((1, 2.0, 0.5, 2.1, 2.3), True),
+    ],
+)
+def test_what_hangs_on_a_wall_is_clear_of_the_rest(plan, place, free):
+    assert plan.wall_free(*place) == free
+
+
+def test_what_stands_against_a_wall_is_taken_there_and_on_the_floor(plan):
+    thing = Thing('cabinet', (box((0, 0.5, 0), (1, 1, 0.4), Material()),), (1.0, 1.0, 0.4))
+    placed, yaw, position = plan.against_wall(thing)
+    wall = plan.walls[-1][0]
+    assert plan.walls[-1][2:] == (0.5, 0.0, 1.0)
+    assert plan.floor[-1][2:] == ((0.5, 0.2) if wall % 2 == 0 else (0.2, 0.5))
+    gap = [position[2], 4 - position[0], 5 - position[2], position[0]][wall]
+    assert gap == pytest.approx(0.25)  # half its depth, and 5 cm
+    np.testing.assert_allclose(placed.shapes[0].centre, position + (0, 0.5, 0))
+    assert plan.against_wall(Thing('bed', (), (9.0, 1.0, 1.0))) is None
+    door = plan.hung(Thing('door', (box((0, 0, 0), (0.8, 2, 0.1), Material()),), (0.8, 2.0, 0.1)), 0.0)
+    assert door.shapes[0].centre[1] == 1
+    assert len(plan.floor) == 3  # nothing stands in front of it
+    assert plan.floor[-1][2:] == (0.4, 0.4)
+    picture = plan.hung(Thing('picture', (box((0, 0, 0), (0.3, 0.2, 0.1), Material()),), (0.3, 0.2, 0.1)), 2.2)
+    assert picture.shapes[0].centre[1] == pytest.approx(2.3)
+    assert len(plan.floor) == 3
+
+
+def test_sizes_of_images_by_number():
+    assert [LAYOUTS['pascal'].image_size(i, (100, 160)) for i in range(5)] == [
+        (100, 160),
+        (100, 160),
+        (160, 100),
+        (100, 160),
+        (90, 160),
+    ]
+    assert LAYOUTS['pascal'].image_size(7, (100, 160)) == (160, 100)
+    assert LAYOUTS['nyud'].image_size(2, (100, 160)) == (100, 160)
+    assert image_name('val', 3) == 'val_00003'
+
+
+def test_small_people_are_not_salient_and_closeness_to_the_middle_counts():
+    """A person of 0.5 % is; of two things the smaller one in the middle, by a Gaussian of 0.18 of the sides."""
+    instance = np.zeros((20, 40), int)
+    instance[0, :4] = 1
+    instance[10, 20] = 2
+    kinds = ('wall', 'person', 'bed')
+    np.testing.assert_array_equal(saliency(small_view(instance, kinds)) == 255, instance == 1)
+    instance[0, 3] = 0
+    np.testing.assert_array_equal(saliency(small_view(instance, kinds)) == 255, instance == 2)
+    assert saliency(small_view(np.zeros((4, 4), int), ('wall',))).max() == 0
+    y, x = (np.mgrid[:20, :40] + 0.5) / np.array([20, 40])[:, None, None]
+    near, far = np.zeros((2, 20, 40), bool)
+    near[9:11, 19:21], far[14:19, 26:37] = True, True
+    weights = np.exp(-((y - 0.5) ** 2 + (x - 0.5) ** 2) / (2 * 0.18**2))
+    expected = near if weights[near].sum() > weights[far].sum() else far
+    view = small_view(np.where(near, 1, np.where(far, 2, 0)), ('wall', 'bed', 'chair'))
+    np.testing.assert_array_equal(saliency(view) == 255, expected)
+
+
+def test_light_comes_as_a_disc_or_a_point():
+    light = Light(np.array([1.0, 2.0, 3.0]), np.ones(3), radius=0.5)
+    points = np.array(light.points(soft=True))
+    np.testing.assert_allclose(points.mean(axis=0), light.position)
+    np.testing.assert_allclose(np.linalg.norm(points - light.position, axis=1), 0.5)
+    assert np.ptp(points[:, 1]) == 0
+    assert len(light.points(soft=False)) == len(Light(light.position, np.ones(3)).points(soft=True)) == 1

@@ -90,3 +90,57 @@ def test_a_module_without_a_constructor_takes_nothing():
 
     assert accepted_keys(Loss).complete
     assert unknown_keys(dict(beta=1), accepted_keys(Loss)) == {'beta': 'It takes nothing.'}
+
+
+class Reads(Base):
+    def __init__(self, *args, first=1, **kwargs) -> None:
+        if 'inside' in kwargs and kwargs.get('got') and kwargs['taken']:
+            self.first = first
+        super().__init__(*args, **kwargs)
+
+
+class Twice(Base):
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.copy = dict(type='Base', **kwargs)
+
+
+class Keeps(Base):
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.kept = kwargs
+
+
+class OtherMethod(Base):
+    def __init__(self, **kwargs) -> None:
+        super().setup(**kwargs)
+
+
+class Later(Base):
+    def __init__(self, later: 'NotThere' = 3, **kwargs) -> None:  # noqa: F821
+        super().__init__(**kwargs)
+
+
+def test_how_kwargs_are_followed():
+    reads = accepted_keys(Reads)
+    assert reads.complete
+    assert list(reads.names) == ['first', 'got', 'taken', 'base']  # a comparison alone takes nothing
+    assert reads.names['base'] == (int,)
+    for target in (Twice, Keeps, OtherMethod):
+        assert not accepted_keys(target).complete
+        assert accepted_keys(target).passed_to is None
+    assert set(accepted_keys(Later).names) == {'later', 'base'}
+    assert not accepted_keys(dict).complete  # written in C
+    assert accepted_keys(lambda self, x: 0).names == dict(self=None, x=None)
+
+
+def test_what_was_meant_by_little():
+    assert closest('num', ['num_heads', 'depth']) == 'num_heads'
+    assert closest('nu', ['num_heads', 'depth']) is None
+    assert closest('num', ['num_heads', 'num_layers', 'numbering']) is None
+    assert closest('_hidden', ['_hidden']) is None
+    assert closest('Miou', ['mIoU', 'MIOU']) == 'mIoU'  # the first of equals
+    assert closest('depht', ['depth'], cutoff=0.9) is None
+    accepted = accepted_keys(Base)
+    assert unknown_keys(dict(type='x', bas=1), accepted, ('type',)) == {'bas': "Did you mean 'base'?"}
+    assert unknown_keys(dict(zz=1), accepted, ('type', '_x')) == {'zz': 'It takes base, type.'}

@@ -40,3 +40,29 @@ def test_configs_survive_a_file(tmp_path, layout):
     assert back.to_dict() == bound.to_dict()
     assert list(back.tasks) == list(cfg.tasks) != sorted(cfg.tasks)
     assert list(back.model.tasks) == list(cfg.tasks)
+
+
+def test_a_config_is_taken_over_whole_and_not_copied():
+    source = Config(dict(b=1, a=dict(c=2)), cfg_text='b = 1', filename='x.py')
+    ordered = OrderedConfig.from_config(source)
+    assert ordered._cfg_dict is source._cfg_dict
+    assert (ordered.text, ordered.filename, ordered.env_variables) == (source.text, 'x.py', source.env_variables)
+    assert OrderedConfig.from_config(dict(b=1, a=2)).pretty_text == 'b = 1\na = 2\n'
+
+
+def test_what_repr_does_not_write_as_source():
+    text = config_text(dict(kind=Config, low=-float('inf'), odd=[float('nan')], pair=(1, Config)))
+    assert text.splitlines() == [
+        "kind = 'mmengine.config.config.Config'",
+        "low = float('-inf')",
+        "odd = [float('nan')]",
+        "pair = (1, 'mmengine.config.config.Config')",
+    ]
+
+
+def test_lines_end_at_the_width_and_go_on_below_the_value():
+    first, second = config_text(dict(name=['x' * 60, 'y' * 60])).splitlines()
+    assert (first.index('x'), second.index('y')) == (9, 9)
+    assert config_text(dict(n=['x' * (WIDTH - 4 - 7)] * 1 + [1])).count('\n') == 1
+    assert config_text(dict(n=['x' * (WIDTH - 4 - 6)] * 1 + [1])).count('\n') == 2
+    assert config_text(dict(text='a\nb')) == "text = 'a\\nb'\n"

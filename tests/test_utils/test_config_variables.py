@@ -107,3 +107,53 @@ def test_a_model_of_another_size_is_built():
     cfg = load_config(str(REPO / 'configs/mlore/mlore_tiny_synthrooms_nyud.py'), cfg_options={'crop_size': (250, 320)})
     head = MODELS.build(bind_tasks(cfg).model).decode_head
     assert head.blocks()[0].router.grid == (32, 40)
+
+
+def test_every_kind_of_sum():
+    result = resolved(
+        a=7,
+        pair=(8, 4),
+        sums=[
+            '$a + 1',
+            '$a - 1',
+            '$a * 2',
+            '$a / 2',
+            '$a // 2',
+            '$ceil(a / 2)',
+            '$pair // (1 + 1)',
+            '$pair * pair',
+            '$(a)',
+        ],
+    )
+    assert result['sums'] == [8, 6, 14, 3.5, 3, 4, (4, 2), (64, 16), 7]
+    assert resolved(price='$5', text='a $a', empty='$')['price'] == '$5'
+    assert resolved(a=[1, 2], b=('$a', 3))['b'] == ([1, 2], 3)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (dict(a=None, b='$a'), 'but the config has no variable a'),
+        (dict(zzz=1, b='$qqq'), 'Set it at the top level of the config: qqq = ...'),
+        (dict(a=1, b='$a +'), "b is '[$]a [+]'. After the"),
+        (dict(a=1, b='$a ** 2'), 'After the'),
+        (dict(a=1, b='$ceil(a, 2)'), 'After the'),
+        (dict(a=1, b="$a + 'x'"), 'After the'),
+        (dict(a=(1, 2), c=(1, 2, 3), b='$a + c'), 'which cannot be computed with'),
+        (dict(a='$a'), 'a -> a of the config'),
+    ],
+)
+def test_what_cannot_be_worked_out(content, message):
+    with pytest.raises(ValueError, match=message):
+        resolve_variables(content)
+
+
+def test_what_needs_no_change_is_not_replaced():
+    content = dict(size=3, items=[1, [2]], part=dict(x='$size', other=[5]), alone='$part')
+    items, part, other = content['items'], content['part'], content['part']['other']
+    resolve_variables(content)
+    assert content['items'] is items
+    assert content['part'] is part
+    assert content['part']['other'] is other
+    assert content['alone'] == dict(x=3, other=[5])
+    assert content['alone'] is not part

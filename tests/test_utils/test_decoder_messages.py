@@ -45,3 +45,32 @@ def test_a_jpeg_with_a_hole_is_an_error_unless_the_option_takes_it(tmp_path, pro
         assert read_image(str(path), strict=False).shape == (120, 160, 3)
     path.write_bytes(data)
     assert np.array_equal(read_image(str(path)), read_image(str(path), strict=False))
+
+
+@pytest.mark.parametrize(
+    ('line', 'of_decoder', 'damage'),
+    [
+        ('Premature end of JPEG file', True, True),
+        ('libpng warning: iCCP', True, False),
+        ('libpng error: bad CRC', True, True),
+        ('Invalid Adobe marker', True, False),
+        ('[ INFO:0@1.0] global grfmt_png.cpp', True, False),
+        ('[WARN:0] imdecode', True, False),
+        ('[ERROR:0@1.0] imdecode_', True, True),
+        ('[ERROR:0@1.0] another module', False, False),
+        ('grfmt_ without brackets', False, False),
+        ('  ', False, False),
+    ],
+)
+def test_lines_of_decoders(capfd, line, of_decoder, damage):
+    _, message = call_and_listen(say, line)
+    assert message == (line if damage else '')
+    assert (line in capfd.readouterr().err) == (not of_decoder and bool(line.strip()))
+
+
+def test_a_process_without_the_stream(monkeypatch):
+    def closed(handle):
+        raise OSError
+
+    monkeypatch.setattr(os, 'dup', closed)
+    assert call_and_listen(lambda x: x + 1, 2) == (3, '')

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mlore_mm.models.output import MultiTaskOutput
-from mlore_mm.utils.finite import FirstNonFinite, is_finite, tensors_in
+from mlore_mm.utils.finite import FirstNonFinite, is_finite, tensors_in, with_nonfinite_of
 
 
 class Pair(NamedTuple):
@@ -34,3 +34,11 @@ def test_the_first_layer_is_named_and_not_those_that_it_spoils():
     with FirstNonFinite(model[0:1]) as first:
         model[0:1](torch.ones(1, 2))
     assert first.name is None
+
+
+def test_an_infinite_source_is_no_ordinary_number():
+    source = torch.tensor([1.0, torch.inf, -torch.inf, torch.nan])
+    found = with_nonfinite_of(torch.tensor([5.0, 1.0, 0.0, 2.0]), source)
+    assert found[0] == 5
+    assert found[1:].isnan().all()
+    assert tensors_in([1, 'a', None, {2}]) == []

@@ -31,3 +31,17 @@ def test_a_processor_that_imitates_bf16_is_named(monkeypatch, has):
     check_dtype('fp32', 'cpu')
     assert len(said) == (not has)
     assert all('slower than fp32' in text for text in said)
+
+
+def test_half_precision_of_a_gpu_is_asked_of_that_gpu(monkeypatch):
+    monkeypatch.setattr(torch, 'autocast', lambda *args: args)
+    assert autocast_to('fp16', 'cuda:1') == ('cuda', torch.float16)
+    assert autocast_to('bf16', torch.device('cpu')) == ('cpu', torch.bfloat16)
+
+
+@pytest.mark.parametrize(('machine', 'has'), [('AMD64', True), ('x86_64', False)])
+def test_what_the_processor_has_is_asked_of_torch(monkeypatch, machine, has):
+    monkeypatch.setattr(half_precision.platform, 'machine', lambda: machine)
+    for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'):
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: has and 'amx' in name, raising=False)
+    assert half_precision.has_bf16.__wrapped__() == has

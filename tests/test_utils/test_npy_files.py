@@ -41,3 +41,31 @@ def test_whatever_is_wrong_names_the_file(tmp_path, damage):
     (tmp_path / 'x.npy').write_bytes(DAMAGE[damage])
     with pytest.raises(ValueError, match='x.npy (cannot be read as a .npy array|is an archive)'):
         read_npy(str(tmp_path / 'x.npy'))
+
+
+@pytest.mark.parametrize('shape', [(), (0,), (0, 3), (2, 0, 4)])
+def test_arrays_without_numbers_and_the_second_version_of_the_format(tmp_path, shape):
+    array = np.ones(shape, np.int16)
+    (tmp_path / 'x.npy').write_bytes(as_bytes(array))
+    assert read_npy(str(tmp_path / 'x.npy')).shape == shape
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version=(2, 0))
+    (tmp_path / 'x.npy').write_bytes(file.getvalue())
+    found = read_npy(str(tmp_path / 'x.npy'))
+    assert (found.dtype, found.shape) == (np.int16, shape)
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version=(3, 0))
+    (tmp_path / 'x.npy').write_bytes(file.getvalue())
+    with pytest.raises(ValueError, match=r'version \(3, 0\), expected \(1, 0\) or \(2, 0\)'):
+        read_npy(str(tmp_path / 'x.npy'))
+
+
+def test_objects_and_other_sizes_are_named(tmp_path):
+    for data, message in (
+        (as_bytes(np.array([None])), 'it holds Python objects'),
+        (HEADER.replace(b'(2, 3)', b'(2,-3)'), r'claims the shape \(2, -3\)'),
+        (HEADER + b'\0', r'claims float32 of shape \(2, 3\), which are 24 bytes, but 25 follow'),
+    ):
+        (tmp_path / 'x.npy').write_bytes(data)
+        with pytest.raises(ValueError, match=message):
+            read_npy(str(tmp_path / 'x.npy'))

@@ -8,6 +8,8 @@ from PIL import Image
 
 from mlore_mm.utils.png_files import read_png
 
+SIGNATURE = b'\x89PNG\r\n\x1a\n'
+
 
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
@@ -76,3 +78,64 @@ def test_every_chunk_has_its_checksum_compared(tmp_path, mode):
     (tmp_path / 'x.png').write_bytes(data)
     with pytest.raises(ValueError, match="x.png .* checksum of its chunk 'IDAT'"):
         read_png(str(tmp_path / 'x.png'))
+
+
+def greyscale(bits: int, pixels: bytes, colour=0) -> bytes:
+    """One row of two pixels."""
+    header = struct.pack('>IIBBBBB', 2, 1, bits, colour, 0, 0, 0)
+    return SIGNATURE + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(b'\0' + pixels)) + chunk(b'IEND', b'')
+
+
+def refused(tmp_path, data: bytes) -> str:
+    (tmp_path / 'x.png').write_bytes(data)
+    with pytest.raises(ValueError, match=r'x\.png') as error:
+        read_png(str(tmp_path / 'x.png'))
+    return str(error.value)
+
+
+def test_bits_and_colours_as_they_stand_in_the_file(tmp_path):
+    for data, pixels in (
+        (greyscale(8, b'\x01\xfe'), [[1, 254]]),
+        (greyscale(16, b'\x01\x02\xfe\xff'), [[258, 65279]]),
+        (greyscale(8, bytes(range(1, 7)), colour=2), [[[1, 2, 3], [4, 5, 6]]]),
+        (greyscale(8, bytes(range(1, 9)), colour=6), [[[1, 2, 3, 4], [5, 6, 7, 8]]]),
+    ):
+        (tmp_path / 'x.png').write_bytes(data)
+        assert read_png(str(tmp_path / 'x.png')).tolist() == pixels
+    assert 'is a greyscale PNG with 4 bit' in refused(tmp_path, greyscale(4, b'\x12'))
+    assert 'is not a PNG file (32 bytes)' in refused(tmp_path, greyscale(8, b'12')[:32])
+    assert 'is not a PNG file' in refused(tmp_path, b'x' * 50)
+
+
+def test_chunks_begin_and_end_where_they_should(tmp_path):
+    whole = greyscale(8, b'\x01\xfe')
+    (tmp_path / 'x.png').write_bytes(whole + b'what follows belongs to somebody else' * 3)
+    assert read_png(str(tmp_path / 'x.png')).tolist() == [[1, 254]]
+    before_last = 'it ends before its last chunk'
+    for broken in (whole[:-12], whole[:-1], SIGNATURE + chunk(b'tEXt', bytes(20)) + whole[8:]):
+        assert before_last in refused(tmp_path, broken)
+
+
+def test_streams_of_palette_files_are_exact(tmp_path):
+    indices = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert read_png(write_palette(tmp_path / 'a.png', indices, colours=12)).max() == 11
+    with pytest.raises(ValueError, match='holds the index 11, but its palette has 11 colours'):
+        read_png(write_palette(tmp_path / 'b.png', indices, colours=11))
+    one_row = np.zeros((1, 5), dtype=np.uint8)  # five pixels of 4 bits take three bytes
+    assert_array_equal(read_png(write_palette(tmp_path / 'c.png', one_row, bits=4)), one_row)
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', 2, 1, 8, 3, 0, 0, 0)) + chunk(b'PLTE', bytes(6))
+    for stream, message in (
+        (zlib.compress(b'\0\0\1\1'), '4 bytes of pixels in it, expected 3'),
+        (b'no stream at all', 'cannot be decoded'),
+    ):
+        assert message in refused(tmp_path, SIGNATURE + header + chunk(b'IDAT', stream) + chunk(b'IEND', b''))
+    stream = zlib.compress(b'\0\0\1')
+    parts = chunk(b'IDAT', stream[:4]) + chunk(b'IDAT', stream[4:])
+    (tmp_path / 'x.png').write_bytes(SIGNATURE + header + parts + chunk(b'IEND', b''))
+    assert read_png(str(tmp_path / 'x.png')).tolist() == [[0, 1]]
+
+
+def test_a_palette_file_that_claims_to_be_huge_is_not_decoded(tmp_path):
+    header = struct.pack('>IIBBBBB', 2**15, 2**14, 8, 3, 0, 0, 0)
+    data = SIGNATURE + chunk(b'IHDR', header) + chunk(b'IDAT', b'') + chunk(b'IEND', b'')
+    assert 'claims 32768 x 16384 pixels' in refused(tmp_path, data)

@@ -34,3 +34,30 @@ def test_a_terminal_gets_one_line_that_leaves_no_rest():
 
 def test_track_passes_the_items_on():
     assert list(track(iter('abc'), 3, 'letters')) == ['a', 'b', 'c']
+
+
+def test_a_line_by_a_clock_of_our_own(monkeypatch):
+    clock = iter([10.0, 13.0, 16.0, 20.0])
+    monkeypatch.setattr('time.monotonic', lambda: next(clock))
+    terminal = Terminal()
+    line = ProgressLine('a', stream=terminal)
+    for done in (0, 1, 4):
+        line(done, 4)
+    texts = [text.rstrip() for text in terminal.getvalue().split('\r')[1:]]
+    assert texts == [
+        f'a [{"":30}] 0/4 images, 3 s, 12 s left',
+        f'a [{"#" * 7:30}] 1/4 images, 6 s, 18 s left',
+        f'a [{"#" * 30}] 4/4 images, 10 s',
+    ]
+    assert terminal.getvalue().endswith(' \n')
+
+
+def test_a_log_hears_nothing_below_a_tenth():
+    log = io.StringIO()
+    line = ProgressLine('a', 'files', log)
+    line(9, 100)
+    assert log.getvalue() == ''
+    line(10, 100)
+    line(19, 100)
+    assert log.getvalue().count('\n') == 1
+    assert '\r' not in log.getvalue()

@@ -33,3 +33,23 @@ def test_an_index_keeps_its_seed_on_the_way_to_a_worker():
     index = pickle.loads(pickle.dumps(SeededIndex(3, seed=9)))
     assert (index, index.seed) == (3, 9)
     assert ['a', 'b', 'c', 'd'][index] == 'd'
+
+
+def test_what_is_computed_from_an_index_keeps_its_seed():
+    index = SeededIndex(7, seed=9)
+    for computed, value in (
+        (index + 1, 8),
+        (1 + index, 8),
+        (index - 2, 5),
+        (9 - index, 2),
+        (index * 2, 14),
+        (2 * index, 14),
+        (index % 4, 3),
+        (index // 2, 3),
+        (-index, -7),
+        (+index, 7),
+        (abs(-index), 7),
+    ):
+        assert (type(computed), computed, computed.seed) == (SeededIndex, value, 9)
+    assert type(index + 0.5) is float
+    assert index == 7

@@ -1,3 +1,6 @@
+import cv2
+import numpy as np
+
 from mlore_mm.utils.thinning_rule import DELETABLE
 
 RIGHT, UP_RIGHT, UP, UP_LEFT, LEFT, DOWN_LEFT, DOWN, DOWN_RIGHT = (1 << i for i in range(8))
@@ -33,3 +36,22 @@ def test_it_is_a_table_of_bytes():
     """Filters over whole images look pixels up in it and combine the answers bit by bit."""
     assert (DELETABLE.dtype, DELETABLE.shape) == ('uint8', (2, 256))
     assert set(DELETABLE.ravel().tolist()) == {0, 1}
+
+
+def test_the_rule_of_the_paper_for_every_neighbourhood():
+    """Deleted where the neighbours are one 8-connected group that is no ring, fill 2 or 3 of the 4 pairs at least, and
+    do not bar the sub-pass: with right set, one of the two above or no down-right; half a turn later with left."""
+    places = [(1, 2), (0, 2), (0, 1), (0, 0), (1, 0), (2, 0), (2, 1), (2, 2)]
+    for code in range(256):
+        ring = np.zeros((3, 3), np.uint8)
+        bits = np.array([code >> i & 1 for i in range(8)])
+        for place, bit in zip(places, bits, strict=True):
+            ring[place] = bit
+        groups = cv2.connectedComponents(ring, connectivity=8)[0] - 1
+        closed = bits[::2].all()
+        filled = min(np.roll(bits, -shift).reshape(4, 2).any(axis=1).sum() for shift in (0, 1))
+        for turn in (0, 4):
+            right, above_right, above, *_, below_right = np.roll(bits, -turn)
+            barred = right and (above_right or above or not below_right)
+            expected = groups == 1 and not closed and filled in (2, 3) and not barred
+            assert DELETABLE[turn // 4, code] == expected, (turn, code)

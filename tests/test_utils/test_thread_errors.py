@@ -45,3 +45,9 @@ def test_mistakes_keep_their_traceback(others, said, error):
     fail_in_thread(error)
     assert [x.exc_value for x in others] == [error]
     assert said == []
+
+
+def test_a_name_in_bytes_is_no_second_error(others, said):
+    fail_in_thread(OSError(errno.ENOSPC, 'No space left on device', b'/none/events.1'))
+    assert others == []
+    assert said[0].startswith('Cannot write /none/events.1: No space')

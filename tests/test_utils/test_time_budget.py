@@ -61,3 +61,16 @@ def test_the_queue_of_a_gpu_is_waited_for_where_time_is_counted(monkeypatch):
     with spent('model', gpu):  # nobody counts
         pass
     assert waited == [gpu]
+
+
+def test_nested_parts_by_a_clock_of_our_own(monkeypatch):
+    clock = iter([0.0, 1.0, 4.0, 10.0, 20.0, 21.5])
+    monkeypatch.setattr(time, 'perf_counter', lambda: next(clock))
+    budget = TimeBudget()
+    with budget.running():
+        with spent('outer'), spent('inner'):  # 0 to 10, of which 1 to 4 is inside
+            pass
+        with spent('outer'):
+            pass
+    assert budget.seconds == dict(inner=3, outer=7 + 1.5)
+    assert TimeBudget().describe(0) == '0.0 s for 0 images: '

@@ -67,3 +67,35 @@ def test_texts(value, forms, said):
 )
 def test_forms(value, forms, said):
     assert wrong_form(value, forms) == said
+
+
+@pytest.mark.parametrize(
+    ('value', 'annotation', 'said'),
+    [
+        (1.0, bool, None),
+        (0.5, bool, 'is 0.5, expected bool'),
+        (True, int, None),
+        (True, float, None),
+        ('ab', list[str], "is the text 'ab', expected a list of str"),
+        (['a'], list[str], None),
+        ([1], list[str], 'is [1], expected a list of str'),
+        ((1,), list, None),
+        ([1, 'a'], tuple[int, str], None),
+        ([1], tuple[int, str], 'is [1], expected a list of 2'),
+        ([1, 2], tuple[str, str], 'is [1, 2], expected a list of str'),
+        ([None, 2], tuple[int, int], None),
+        ({}, list, 'is {}, expected a list'),
+        ([], dict, 'is [], expected dict'),
+        (3, str, 'is 3, expected str'),
+        ((1, 2), tuple, None),
+        ('x', None, "is the text 'x', expected None"),
+    ],
+)
+def test_values_against_annotations(value, annotation, said):
+    assert wrong_form(value, forms_of(annotation)) == said
+
+
+def test_texts_where_lists_are_expected():
+    assert wrong_text('ab', forms_of(list)) is None
+    assert wrong_text('ab', forms_of(tuple[int, int])) == "is the text 'ab', expected 2 numbers"
+    assert wrong_text('ab', forms_of(bool)) == "is the text 'ab', expected bool"

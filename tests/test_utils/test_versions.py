@@ -76,3 +76,29 @@ def test_old_torch_alone_asks_for_torch_alone(version):
 
 def test_optional_package_may_be_missing_but_not_of_another_version():
     assert 'mmpretrain: found onedl-mmpretrain 1.2.9' in refusal(ONEDL | {'onedl-mmpretrain': '1.2.9'})
+
+
+def test_versions_are_judged_by_their_number():
+    assert check_versions(ONEDL | {'torch': '2.11.0.dev20260101+cu130'}) == 'OneDL'
+    assert 'torch: found torch 2.10.0rc1' in refusal(ONEDL | {'torch': '2.10.0rc1'})
+    assert 'torch: not installed, supported is torch>=2.10' in refusal(without(ONEDL, 'torch'))
+    assert check_versions(ONEDL | {'onedl-mmpretrain': '1.3.3'}) == 'OneDL'
+
+
+def test_other_builds_are_explained_where_they_stand_in_the_way():
+    message = refusal(without(OPENMMLAB, 'mmengine') | {'mmengine-lite': '0.10.7', 'mmcv-full': '1.7'})
+    assert '(mmengine-lite 0.10.7 was found, but mmcv and mmsegmentation ask for mmengine itself)' in message
+    assert 'mmcv-full' not in message  # mmcv itself is there
+    assert check_versions(OPENMMLAB | {'mmcv-lite': '2.1.0'}) == 'OpenMMLab'
+
+
+def test_commands_ask_for_what_is_required_only():
+    assert install_commands('OneDL') == [
+        'pip install "onedl-mmengine>=0.10.10,<0.11" "onedl-mmcv>=2.3.3,<2.4" "onedl-mmsegmentation>=1.4.0,<1.5"'
+    ]
+    commands = install_commands('OpenMMLab')
+    assert commands[-1] == 'pip install ftfy regex "mmengine>=0.10.7,<0.11" "mmsegmentation>=1.2.2,<1.3"'
+    assert len(commands) == 3
+    message = refusal(without(ONEDL, 'onedl-mmcv'))
+    assert 'pip uninstall' not in message
+    assert 'pip install "torch' not in message
