@@ -8,9 +8,21 @@ from mmengine.config import Config
 
 from mlore_mm.datasets.transforms import MultiTaskRandomCrop, MultiTaskRandomScale, PhotoMetricDistortion
 from mlore_mm.evaluation.metrics import BoundaryMetric, DepthMetric
-from mlore_mm.models.backbones import PlainViT
-from mlore_mm.models.losses import BalancedBCELoss, ImportanceLoadLoss
+from mlore_mm.models.backbones import M3ViT, ModSquadViT, PlainViT, TaskPrompterViT
+from mlore_mm.models.decode_heads import DeepLabHead, DenseMTLHead, InvPTHead, PADNetHead, PUPHead
+from mlore_mm.models.layers import ASPP, ExpertUsage, PadConv2d, PadMoELinear
+from mlore_mm.models.losses import (
+    BalancedBCELoss,
+    BerHuLoss,
+    DynamicWeightAverage,
+    FAMOWeighting,
+    GradNormWeighting,
+    ImportanceLoadLoss,
+    WeightedCrossEntropyLoss,
+)
+from mlore_mm.models.one_task import choose_experts
 from mlore_mm.registry import MODELS
+from mlore_mm.routing import TopKGate
 from mlore_mm.tasks import TaskSet, bind_tasks
 from tests.shared import REPO
 
@@ -59,8 +71,40 @@ GREY = ([114.75] * 3, [57.375] * 3)  # 255 times .45 and .225
 DROP_PATH = ('PlainViT', 'TaskPrompterViT')
 DEFAULTS = [
     (PlainViT, 'drop_path_rate', 0.15),
+    (TaskPrompterViT, 'drop_path_rate', 0.15),
+    (M3ViT, 'drop_path_rate', 0),
+    (M3ViT, 'num_experts', 16),
+    (M3ViT, 'top_k', 4),
+    (M3ViT, 'expert_ratio', 1),
+    (ModSquadViT, 'drop_path_rate', 0.1),
+    (ModSquadViT, 'attn_experts', 15),
+    (ModSquadViT, 'num_experts', 16),
+    (ModSquadViT, 'top_k', 4),
+    (ExpertUsage, 'decay', 0.95),
+    (choose_experts, 'threshold', 3),  # percent of the tokens
+    (TopKGate, 'noise_floor', 0.01),
+    (PadConv2d, 'num_kernels', 4),
+    (PadConv2d, 'reduction', 16),
+    (PadMoELinear, 'num_experts', 8),
+    (ASPP, 'dilations', (6, 12, 18)),
+    (ASPP, 'dropout', 0.5),
+    (DeepLabHead, 'dilations', (12, 24, 36)),
+    (DeepLabHead, 'channels', 256),
+    (DenseMTLHead, 'channels', (64, 128, 128, 256, 256)),
+    (DenseMTLHead, 'dilations', (6, 12, 18)),
+    (InvPTHead, 'embed_dims', 512),
+    (InvPTHead, 'extra_dims', 64),
+    (InvPTHead, 'num_heads', 2),
+    (PADNetHead, 'embed_dims', 256),
+    (PUPHead, 'embed_dims', 256),
     (BalancedBCELoss, 'pos_weight', 0.95),
     (ImportanceLoadLoss, 'loss_weight', 0.01),
+    (BerHuLoss, 'threshold', 0.2),
+    (WeightedCrossEntropyLoss, 'class_weights', (0.05, 0.95)),
+    (DynamicWeightAverage, 'temperature', 2),
+    (FAMOWeighting, 'lr', 0.025),
+    (FAMOWeighting, 'decay', 0.001),
+    (GradNormWeighting, 'alpha', 1.5),
     (BoundaryMetric, 'max_dist', 0.0075),
     (DepthMetric, 'min_depth', 0),
     (DepthMetric, 'max_depth', 80),

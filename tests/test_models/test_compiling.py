@@ -84,3 +84,25 @@ def test_an_error_of_the_model_stays_one(said):
     compile_network(model, dict(backend='eager'))
     with pytest.raises(ValueError, match='one axis'):
         model(torch.ones(1, 1))
+
+
+def test_what_is_not_to_be_compiled(said):
+    model = Scale()
+    for options in (False, None):
+        assert not compile_network(model, options)
+    assert 'network' not in vars(model)
+    assert not said
+
+
+def test_what_a_device_needs(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling, 'find_spec', lambda name: None)
+    assert 'needs Triton on a GPU' in compiling.missing_compiler('cuda')
+    compiler = tmp_path / 'my-c++'
+    compiler.touch(mode=0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setenv('PATH', '/nowhere')
+    assert compiling.missing_compiler('cpu') == ''
+    monkeypatch.setattr(compiling, 'find_spec', lambda name: name == 'triton')
+    assert compiling.missing_compiler('cuda') == ''
+    monkeypatch.delenv('CXX')
+    assert 'none of g++, clang++, c++, cl was found' in compiling.missing_compiler('cpu')

@@ -1,6 +1,7 @@
 """Around the fast decoder: half precision, compilation, no waiting for the host, deployment, training helpers."""
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from mmengine.structures import PixelData
 from torch.testing import assert_close
 
 from mlore_mm.engine import WatchedAmpOptimWrapper
+from mlore_mm.models.layers.folded_mixture import folding_pays
 from mlore_mm.models.ops import winograd
+from mlore_mm.models.ops.recompute import recompute
 from mlore_mm.registry import MODELS, RUNNERS
 from mlore_mm.routing import trace_routing
 from mlore_mm.structures import MultiTaskDataSample
@@ -266,3 +269,34 @@ def test_recomputation_counts_a_batch_once():
     counts = {name: int(x) for name, x in model.named_buffers() if name.endswith('num_batches_tracked')}
     assert counts
     assert set(counts.values()) == {1}, counts
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'share', 'pays'), [(9, None, False), (10, None, True), (36, 0.5, False), (37, 0.5, True)]
+)
+def test_when_folding_pays(pixels, share, pays):
+    """Width 10: merging costs 900; a pixel spares 100, or 50 times the share of the chosen experts."""
+    parts = SimpleNamespace(generic_conv=torch.nn.Conv2d(10, 10, 3))
+    assert folding_pays(parts, pixels, share) is pays
+
+
+def test_what_is_recomputed_counts_once_and_leaves_no_trace():
+    trained, held, untracked = (torch.nn.BatchNorm1d(3, track_running_stats=track) for track in (True, True, False))
+    held.eval()
+    alike, calls, x = deepcopy(trained), [], torch.randn(4, 3, requires_grad=True)
+
+    def function(x):
+        calls.append(1)
+        return untracked(held(trained(x))) ** 2
+
+    recompute(function, x, norms=(torch.nn.Sequential(trained), held, untracked)).sum().backward()
+    assert len(calls) == 2
+    alike(x)
+    assert_close(trained.state_dict(), alike.state_dict())
+    assert [norm.momentum for norm in (trained, held, untracked)] == [0.1] * 3
+    assert held.num_batches_tracked == 0
+    with torch.no_grad():
+        recompute(function, x)
+    assert len(calls) == 3
+    recompute(function, x)  # nothing is asked for, so nothing is made again
+    assert len(calls) == 4

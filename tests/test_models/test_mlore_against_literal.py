@@ -1,12 +1,15 @@
 """The decoder in its fast forms against the equations taken literally, over many configurations."""
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 from benchmarks.literal_mlore import LiteralMLoREHead
+from mlore_mm.models.layers import ChosenMixture, WideMixture, mlore_block
+from mlore_mm.models.layers.wide_mixture import choosing_pays
 from mlore_mm.routing import trace_routing
 from tests.golden_checks import evaluation_forms
 from tests.mlore_models import build_mlore, make_samples
@@ -117,3 +120,51 @@ def test_generic_path_does_not_teach_the_features():
         )
     assert_close(results[0][1], results[1][1])
     assert (results[0][0] - results[1][0]).norm() > 1e-2 * results[0][0].norm()
+
+
+def test_when_single_experts_are_left_out(monkeypatch):
+    """From 3e8 multiplications a sample on, on a CPU that runs them as they come."""
+    weight = torch.empty(100_000_000, device='meta')
+    parts = SimpleNamespace(experts=SimpleNamespace(reduce=SimpleNamespace(weight=weight)))
+    assert choosing_pays(parts, torch.empty(1, 1, 1, 2, 2))
+    assert not choosing_pays(parts, torch.empty(1, 1, 1, 1, 3))
+    assert not choosing_pays(parts, torch.empty(1, 1, 1, 2, 2, device='meta'))
+    monkeypatch.setattr(torch.jit, 'is_tracing', lambda: True)
+    assert not choosing_pays(parts, torch.empty(1, 1, 1, 2, 2))
+
+
+def test_a_block_takes_the_form_that_pays(monkeypatch):
+    """Chosen experts for large maps; folding is then measured against their share of all."""
+    block, u = build_mlore().decode_head.blocks()[0].eval(), torch.randn(2, 1, 12, 2, 3)
+    asked = []
+    monkeypatch.setattr(mlore_block, 'folding_pays', lambda parts, pixels, share: asked.append((pixels, share)))
+    with torch.no_grad():
+        for large in (False, True):
+            monkeypatch.setattr(mlore_block, 'choosing_pays', lambda parts, u, large=large: large)
+            assert type(block.choose_mixture(u, ['semseg'])) is (ChosenMixture if large else WideMixture)
+    assert asked == [(6, None), (6, 2 / 4)]
+    assert type(block.choose_mixture(u, ['semseg'])) is ChosenMixture  # with gradients nothing is folded
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ('with_cp', 'training', 'form'),
+    [(True, True, 'auto'), (True, False, 'auto'), (False, True, 'auto'), (True, True, 'literal')],
+)
+def test_a_block_recomputes_in_training_only(with_cp, training, form, monkeypatch):
+    asked = []
+    monkeypatch.setattr(mlore_block, 'recompute', lambda f, *maps, norms: asked.append(norms) or f(*maps))
+    block = build_mlore(with_cp=with_cp).decode_head.blocks()[0].train(training)
+    block.form = form
+    block(torch.randn(1, 2, 12, 2, 3), ['semseg', 'normals'])
+    assert asked == ([(block.norm_experts, block.norm)] if with_cp and training and form == 'auto' else [])
+
+
+def test_a_block_is_deployed_once():
+    block = build_mlore().decode_head.blocks()[0]
+    block.switch_to_deploy()
+    deployed = block.deployed
+    block.switch_to_deploy()
+    assert block.deployed is deployed
+    assert not hasattr(block, 'experts')
+    assert hasattr(block, 'router')

@@ -14,6 +14,8 @@ from torchjd import aggregation
 import tests.toy_parts  # noqa: F401  registers the toys
 from mlore_mm.models.losses import AlignedMTL, PCGrad
 from mlore_mm.models.losses.aggregators import AGGREGATORS, LEFT_OUT
+from mlore_mm.models.losses.gradient_surgery import task_terms
+from mlore_mm.models.losses.torchjd_surgery import _in_its_precision
 from mlore_mm.models.output import MultiTaskOutput
 from mlore_mm.registry import MODELS
 from tests.distributed import run_in_processes
@@ -359,3 +361,54 @@ def test_a_gradient_that_overflows_changes_nothing_with_pcgrad():
     losses = dict(loss_a=-x[0] * torch.inf + x[1], loss_b=x[0])
     logged = PCGrad()((x,), losses, MultiTaskOutput(dict(a=0, b=0)))
     assert_close(torch.stack(list(logged.values())), torch.ones(2))
+
+
+def test_numbers_that_are_not_finite_change_nothing():
+    """Of methods that work number by number; others have weights of one then."""
+    change, weights = MODELS.build(dict(type='GradDrop')).changes(
+        [[torch.tensor([torch.inf, 1.0])] * 2], torch.ones(())
+    )
+    assert weights is None
+    assert change[0][0] == 0
+
+
+def test_a_leak_of_all_is_the_sum():
+    """Signs that lose are let through whole."""
+    surgery, rows = MODELS.build(dict(type='GradDrop', leak=[1.0, 1.0])), torch.randn(2, 2, 3)
+    change, _ = surgery.changes([list(rows)], torch.ones(()))
+    assert_close(change[0], torch.zeros(2, 3))
+
+
+def test_a_smoothed_method_may_be_named_alone():
+    gram = gram_of((1, 0), (-1, 1))
+    by_name, by_dict = (
+        MODELS.build(dict(type='CRMOGM', weighting=w, alpha=0.5)) for w in ('PCGrad', dict(type='PCGrad'))
+    )
+    assert_close(by_name.combine(gram), by_dict.combine(gram))
+
+
+def test_precision_in_which_gradients_depend():
+    """Eigenvalues of 1e-9 of the largest are rounding of 32 bits; of 1e-3 they are a direction, and none is none."""
+    for smallest, dtype in ((1e-9, torch.float32), (1e-3, torch.float64), (0.0, torch.float64)):
+        assert _in_its_precision(torch.diag(weights(1.0, smallest))).dtype == dtype
+
+
+def test_levels_that_do_not_learn_are_left_out():
+    parameter = nn.Parameter(torch.zeros(2))
+    x = parameter * 1
+    losses = dict(loss_a=x[0], loss_b=-x[0] + x[1])
+    PCGrad()((torch.zeros(2), x), losses, MultiTaskOutput(dict(a=0, b=0)))
+    sum(losses.values()).backward()
+    assert_close(parameter.grad, torch.tensor([0.5, 1.5]))
+
+
+def test_terms_of_a_task():
+    """Final and auxiliary ones; a task that is not predicted has the latter alone."""
+    losses = dict(
+        loss_a=torch.tensor(1.0),
+        loss_first_a=torch.tensor(2.0),
+        loss_first_b=torch.tensor(4.0),
+        loss_c=torch.tensor(8.0),
+    )
+    terms = task_terms(losses, MultiTaskOutput(dict(a=0), dict(first=dict(a=0, b=0))))
+    assert {name: x.item() for name, x in terms.items()} == dict(a=3, b=4)
