@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mlore_mm.datasets.transforms import MultiTaskRandomCrop, MultiTaskRandomScale, PhotoMetricDistortion
+from mlore_mm.engine.hooks import TemperatureAnnealHook
 from mlore_mm.evaluation.metrics import BoundaryMetric, DepthMetric
 from mlore_mm.models.backbones import M3ViT, ModSquadViT, PlainViT, TaskPrompterViT
 from mlore_mm.models.decode_heads import DeepLabHead, DenseMTLHead, InvPTHead, PADNetHead, PUPHead
@@ -112,6 +113,8 @@ DEFAULTS = [
     (MultiTaskRandomCrop, 'cat_max_ratio', 0.75),
     (PhotoMetricDistortion, 'brightness_delta', 32),
     (PhotoMetricDistortion, 'hue_delta', 18),
+    (TemperatureAnnealHook, 'init', 30),  # Chen et al., CVPR 2020
+    (TemperatureAnnealHook, 'epochs', 15),  # He et al., ACL 2023
 ]
 
 

@@ -79,7 +79,7 @@ def extract_task(
         if not key.startswith('criterion.weighting.')
     }
     heads = f'{type(model.backbone).__name__} or {type(model.decode_head).__name__}'
-    check_fit(state, build_empty(bind_tasks(cut.copy())), f'{heads} does not say how a task is cut out of it')
+    check_fit(state, build_empty(bind_tasks(copy.deepcopy(cut))), f'{heads} does not say how a task is cut out of it')
     return ExtractedTask(task, cut, state, {name: (ids.tolist(), sizes[name]) for name, ids in experts.items()})
 
 

@@ -1,5 +1,6 @@
 """Published checkpoint files of any system to ours and back, by the system's table of keys."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,7 +93,7 @@ def convert_to_published(system: str, src: str, dst: str) -> str:
 
 def build_empty(bound: Config) -> nn.Module:
     """The model of a config on the meta device: shapes without numbers, and no weights fetched."""
-    model = bound.copy().model
+    model = copy.deepcopy(bound.model)
     model.backbone.pop('init_cfg', None)
     with torch.device('meta'):
         return MODELS.build(model)

@@ -1,4 +1,5 @@
 import json
+import os
 import runpy
 import sys
 
@@ -121,3 +122,46 @@ def test_the_later_start_is_the_one_that_began_later_in_the_training(tmp_path):
         lines = [f'{{"loss": {loss}, "step": {step}}}' for step in range(first, 6)]
         (tmp_path / name / 'scalars.json').write_text('\n'.join(lines))
     assert list(read_run(tmp_path).scalars['loss'][1]) == [1, 1, 2, 2, 2]
+
+
+def test_of_two_starts_at_one_step_the_later_written_counts(tmp_path):
+    for name, loss, written in (('a', 1.0, 200), ('b', 2.0, 100)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'scalars.json').write_text(f'{{"loss": {loss}, "step": 1}}')
+        os.utime(tmp_path / name / 'scalars.json', (written, written))
+    assert read_run(tmp_path).last('loss') == 1.0
+
+
+def test_lines_without_a_number_of_their_step_and_what_is_no_value(tmp_path):
+    lines = [
+        '{"memory": 5}',
+        '',
+        '{"loss": 2, "iter": 3, "epoch": 1, "best": true}',
+        '{"loss": 1, "iter": 9, "step": 4}',
+    ]
+    (tmp_path / 'scalars.json').write_text('\n'.join(lines))
+    run = read_run(tmp_path / 'scalars.json')
+    assert {key: (list(steps), list(values)) for key, (steps, values) in run.scalars.items()} == {
+        'loss': ([3, 4], [2.0, 1.0])
+    }
+    assert run.name == str(tmp_path / 'scalars.json')
+    (tmp_path / 'a' / 'scalars.json').mkdir(parents=True)
+    with pytest.raises(ValueError, match='scalars.json cannot be read: Is a directory'):
+        read_run(tmp_path / 'a')
+
+
+def test_axes_marks_and_legend(runs):
+    both = [read_run(path) for path in runs]
+    keys = ['loss', 'lr', 'delta_m', 'time', 'depth/RMSE']
+    figure = plot_runs(both, keys, log_losses=True)
+    assert [ax.get_title() for ax in figure.axes if ax.axison] == keys  # two rows of four, three of them empty
+    assert len(figure.axes) == 8
+    assert [ax.get_yscale() for ax in figure.axes[:2]] == ['log', 'linear']
+    first, second = figure.axes[0].get_lines()
+    assert (first.get_color(), second.get_color(), first.get_marker()) == ('C0', 'C1', 'None')
+    (point,) = figure.axes[2].get_lines()  # the second run's only
+    assert (point.get_color(), point.get_marker()) == ('C1', 'o')
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['short', 'long']
+    assert plot_runs(both[:1], ['loss']).legends == []
+    with pytest.raises(ValueError, match='smoothing is from 0'):
+        plot_runs(both, keys, smooth=-0.1)

@@ -2,13 +2,14 @@ import json
 import os
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mlore_mm.apis.analysis.baselines import as_config, find_evaluation, read_baselines
+from mlore_mm.apis.analysis.baselines import Baseline, as_config, find_evaluation, read_baselines
 from mlore_mm.evaluation.multi_task_evaluator import MultiTaskEvaluator
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
@@ -77,6 +78,20 @@ def test_what_the_evaluator_writes_is_read(tmp_path):
 def test_runs_that_do_not_go_together(tmp_path, second, message):
     with pytest.raises(ValueError, match=message):
         read_baselines([write(tmp_path / 'a', depth=1.0), write(tmp_path / 'b', **second)])
+
+
+def test_lines_name_the_run_and_the_iteration_where_they_are_known():
+    files = (Path('run/20250101/evaluation.json'), Path('run/evaluation.json'))
+    rows = [Baseline('depth', 'RMSE', 1 / 3, 4, step, file) for step, file in zip((None, 0), files, strict=True)]
+    assert as_config(rows).splitlines() == [
+        'val_evaluator = dict(',
+        '    baselines=dict(',
+        '        depth=0.333333,  # RMSE, run',
+        '        depth=0.333333,  # RMSE, run, iteration 0',
+        '    )',
+        ')',
+        'test_evaluator = val_evaluator',
+    ]
 
 
 def test_other_files(tmp_path):

@@ -46,6 +46,14 @@ def test_an_interrupted_filling_ends_with_the_same_records(config, tmp_path, mon
     assert 'GB are free' in said
     assert records(tmp_path / 'cut/train') == records(tmp_path / 'straight/train')
     assert len({tuple(x) for x in records(tmp_path / 'cut/train').values()}) == 10
+    assert FeatureStore(tmp_path / 'cut/val').augmentations == 1
+    (train, val) = cache_features(load(config), str(tmp_path / 'cut'), augmentations=2, batch_size=3)
+    assert (train.folder.name, val.folder.name) == ('train', 'val')
+    said = capfd.readouterr().out
+    assert 'train is full: 10 records' in said
+    assert 'are needed' not in said
+    (other,) = cache_features(load(config), str(tmp_path / 'other'), splits=['val'], seed=1, batch_size=3)
+    assert len(other.missing) == 0
 
 
 def test_a_full_disk_is_named_before_anything_is_written(config, tmp_path, monkeypatch):
@@ -58,6 +66,10 @@ def test_a_full_disk_is_named_before_anything_is_written(config, tmp_path, monke
 def test_what_cannot_be_stored_is_named(config, tmp_path):
     with pytest.raises(ValueError, match='frozen_backbone=True'):
         cache_features(load(config, frozen=False), str(tmp_path))
+    with pytest.raises(ValueError, match='leave model.adapter out'):
+        cache_features(load(config, **{'model.adapter': dict(type='LoRA')}), str(tmp_path))
+    with pytest.raises(ValueError, match='no extra_dataloader, so there is nothing to store for --splits extra'):
+        cache_features(load(config), str(tmp_path), splits=['extra'])
     with pytest.raises(ValueError, match='float16 cannot hold'):
         cache_features(load(config, **{'model.backbone.shift': 1e5}), str(tmp_path / 'a'))
     with pytest.raises(ValueError, match='makes features for each task'):

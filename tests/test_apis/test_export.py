@@ -11,11 +11,32 @@ import torch
 from PIL import Image
 
 from mlore_mm.apis import inference_model, init_model
-from mlore_mm.apis.deploy.export import SUFFIXES, ExportModel, export_model, metadata_file, read_metadata
-from mlore_mm.apis.deploy.export_check import ExportCheck, check_export, letterbox, load_exported
+from mlore_mm.apis.deploy import export
+from mlore_mm.apis.deploy.export import (
+    SUFFIXES,
+    ExportModel,
+    _example_size,
+    _exportable,
+    _input_size,
+    describe,
+    export_model,
+    metadata_file,
+    read_metadata,
+)
+from mlore_mm.apis.deploy.export_check import (
+    TOLERANCE,
+    ExportCheck,
+    _deviation,
+    _median_time,
+    _run,
+    check_export,
+    letterbox,
+    load_exported,
+    photos_of_test_set,
+)
 from mlore_mm.tasks import TaskSet
 from tests.shared import REPO
-from tests.tiny import SINGLE_STAGE, write_tiny
+from tests.tiny import SINGLE_STAGE, write_rooms, write_tiny
 
 PHOTOS = [np.random.default_rng(i).integers(0, 255, (40, 70, 3), dtype=np.uint8) for i in range(2)]
 
@@ -190,6 +211,8 @@ def test_damaged_files_are_named(tmp_path, kind, content):
 
 def test_a_deviation_fails_the_check():
     assert ExportCheck(dict(depth=9e-4), 1, 1, 1, ()).passed
+    assert ExportCheck(dict(depth=TOLERANCE), 1, 1, 1, ()).passed
+    assert TOLERANCE == 1e-3
     assert not ExportCheck(dict(depth=9e-4, edge=2e-3), 1, 1, 1, ()).passed
     assert not ExportCheck(dict(depth=float('inf')), 1, 1, 1, ()).passed
 
@@ -216,3 +239,127 @@ def test_command_line(files, tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert 'largest deviation from PyTorch on 1 photo(s)' in out
     assert json.dumps(read_metadata(tmp_path / 'model.torchscript', 'torchscript'))
+
+
+def test_what_the_file_says_about_the_model(model):
+    about = describe(model, ['semseg', 'depth', 'edge'], (32, 64), True, False)
+    picture = about['input']
+    assert (about['config'], about['outputs'], picture['size'], picture['dynamic_size']) == (
+        'tiny.py',
+        'scores',
+        [32, 64],
+        True,
+    )
+    assert (picture['divisor'], picture['layout'], picture['dtype'], picture['name']) == (
+        32,
+        'NCHW',
+        'float32',
+        'image',
+    )
+    assert picture['pad_value'] == picture['normalisation']['mean'] == pytest.approx([123.675, 116.28, 103.53])
+    assert picture['normalisation']['std'] == pytest.approx([58.395, 57.12, 57.375])
+    semseg, depth, edge = about['tasks']
+    assert semseg['classes'] == ['wall', 'floor', 'chair', 'lamp']
+    assert (semseg['palette'][1], semseg['channels'], semseg['kind']) == ([128, 0, 0], 4, 'class_map')
+    assert depth == dict(name='depth', type='Depth', kind='metres', channels=1, unit='m')
+    assert (edge['kind'], 'classes' in edge) == ('probability', False)
+    assert describe(model, [], (32, 64), False, True)['outputs'] == 'predictions'
+
+
+def test_sizes_of_the_input(model):
+    assert _input_size(model, None) == (32, 64)  # (32, 48) of the pipeline, up to multiples of 32
+    assert _input_size(model, [64, 32]) == (64, 32)
+    for wrong in ((0, 32), (32, 33)):
+        with pytest.raises(ValueError, match='multiples of 32'):
+            _input_size(model, wrong)
+    picture = dict(size=[32, 64], divisor=16, dynamic_size=True)
+    assert _example_size(picture) == (64, 112)
+    assert _example_size(dict(picture, dynamic_size=False)) == (32, 64)
+
+
+def test_the_copy_that_is_exported_computes_in_the_wide_form(model):
+    whole = _exportable(model.train())
+    assert (whole.training, model.training) == (False, True)
+    model.eval()
+    forms = [{x.form for x in part.modules() if hasattr(x, 'form')} for part in (whole, model)]
+    assert forms == [{'wide'}, {'auto'}]
+    whole.switch_to_deploy()
+    with pytest.raises(ValueError, match='switched to its folded form, which cannot be exported'):
+        _exportable(whole)
+
+
+def test_a_model_that_cannot_be_exported_says_why(monkeypatch):
+    def refuse(*args, **options):
+        raise RuntimeError('a reason\nand more') if options['dynamic_shapes'][0].keys() == {0} else KeyError()
+
+    monkeypatch.setattr(torch.export, 'export', refuse)
+    with pytest.raises(ValueError, match='refused the model: a reason A part of this model'):
+        export._export(torch.nn.Identity(), torch.zeros(1), False)
+    with pytest.raises(ValueError, match='refused the model: KeyError Leave out --dynamic-size'):
+        export._export(torch.nn.Identity(), torch.zeros(1), True)
+
+
+def test_metadata_of_another_form(tmp_path):
+    path = tmp_path / 'a.pt2'
+    metadata_file(path).write_text('[1]')
+    with pytest.raises(ValueError, match='a.pt2 holds metadata of another kind'):
+        read_metadata(path, 'torch_export')
+    metadata_file(path).unlink()
+    for name, text in (('other.json', '{}'), ('mlore_mm.json', '1' * 10_000_001)):
+        with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f'x/{name}', text)
+        with pytest.raises(ValueError, match='it has no member mlore_mm.json'):
+            read_metadata(path, 'torch_export')
+
+
+@pytest.mark.parametrize(
+    ('size', 'box'),
+    [
+        ((4, 8), (2, 2, 4, 8)),
+        ((3, 8), (2, 2, 3, 8)),
+        ((16, 6), (0, 4, 8, 3)),
+        ((4, 48), (3, 0, 1, 12)),
+        ((1, 100), (3, 0, 1, 12)),
+    ],
+)
+def test_letters_fit_their_box(size, box):
+    """A white picture in a box of 8 x 12, from the top left, and only made smaller."""
+    out = letterbox(np.full((*size, 3), (30, 20, 10), np.uint8), (8, 12), [1.0, 2.0, 3.0])
+    top, left, height, width = box
+    wanted = torch.tensor([1.0, 2, 3]).view(1, 3, 1, 1).repeat(1, 1, 8, 12)
+    wanted[:, :, top : top + height, left : left + width] = torch.tensor([10.0, 20, 30]).view(3, 1, 1)
+    torch.testing.assert_close(out, wanted)
+
+
+def test_deviations_by_hand():
+    ones = torch.ones(2, 2)
+    assert _deviation(ones, ones + torch.tensor([[0, 0.5], [0, -0.75]])) == 0.75
+    assert _deviation(ones.long(), torch.tensor([[1, 1], [2, 1]])) == 0.25
+    assert _deviation(ones, ones * float('nan')) == float('inf')
+    with pytest.raises(ValueError, match=r'returned \(1, 2\) where the model gives \(2, 2\)'):
+        _deviation(ones, ones[:1])
+
+
+def test_times_are_medians_after_a_first_call(monkeypatch):
+    clock, calls = iter([0, 9, 10, 11, 20, 22]), []
+    monkeypatch.setattr('mlore_mm.apis.deploy.export_check.time.perf_counter', lambda: next(clock))
+    assert _median_time(lambda: calls.append(1), 3) == 2
+    assert len(calls) == 4
+
+
+def test_a_file_that_does_not_run_is_named():
+    def fails(batch):
+        raise KeyError('  no\nmore')
+
+    with pytest.raises(ValueError, match=r"does not run on \(1, 3, 2, 2\): '  no"):
+        _run(fails, torch.zeros(1, 3, 2, 2))
+
+
+def test_photos_come_from_the_test_set(tmp_path):
+    rooms = write_rooms(tmp_path / 'rooms', 3)
+    cfg = init_model(write_tiny(tmp_path, rooms)[0]).cfg
+    assert photos_of_test_set(cfg, 2) == [f'{rooms}/images/00{i}.png' for i in range(2)]
+    assert len(photos_of_test_set(cfg, 9)) == 3
+    cfg.test_dataloader.dataset.data_root = str(tmp_path / 'lost')
+    with pytest.raises(ValueError, match='taken from the test set by default. '):
+        photos_of_test_set(cfg, 1)

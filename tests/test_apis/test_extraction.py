@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from mlore_mm.apis import MultiTaskInferencer, evaluate_model, init_model, load_config
-from mlore_mm.apis.analysis.extraction import Cost, costs_table, measure_use
+from mlore_mm.apis.analysis import extraction
+from mlore_mm.apis.analysis.extraction import Cost, costs_table, experts_table, measure_cost, measure_use
 from mlore_mm.apis.deploy.export import export_model
 from mlore_mm.apis.deploy.export_check import check_export
+from mlore_mm.converters.extract_task import ExtractedTask
 from tests.mlore_models import randomise
 from tests.shared import REPO
+from tests.systems import SYSTEMS as TOYS
 from tests.tiny import write_rooms
 
 CONFIG = """
@@ -92,3 +95,29 @@ def test_table():
         ['RMSE', '0.5000'],
     ]
     assert lines[4].endswith('0.5000')
+    assert costs_table(costs).splitlines() == lines[:4]
+    assert [line[16 + 20 * i : 36 + 20 * i].strip() for line in lines[:1] for i in range(2)] == ['whole', 'part']
+
+
+def test_table_of_the_experts():
+    (line,) = experts_table(ExtractedTask('depth', None, {}, {'backbone/block1': ([0, 12], 16)})).splitlines()
+    assert line == 'backbone/block1            2 of 16  0 12'
+
+
+def test_time_of_an_image_is_measured_after_three(monkeypatch):
+    """Of 7 pictures of noise with 4 a second; an encoder without experts has no use of them."""
+    model, asked = TOYS['pad_net'].build(), {}
+
+    def speed(model, batches, tasks, warmup):
+        asked.update(sizes=[batch['inputs'][0].shape for batch in batches], tasks=tasks, warmup=warmup)
+        return 4.0
+
+    monkeypatch.setattr(extraction, 'images_per_second', speed)
+    monkeypatch.setattr(extraction, 'build_for_counting', lambda cfg, size: (cfg, size))
+    monkeypatch.setattr(extraction, 'count_macs', lambda built, size, tasks: dict(total=12 if size == (32, 64) else 0))
+    model.cfg.crop_size = (32, 64)
+    model.cfg.model.backbone = {}
+    cost = measure_cost(model, model.cfg, ['depth'], images=4)
+    assert (cost.macs, cost.seconds, cost.parameters) == (12, 0.25, sum(p.numel() for p in model.parameters()))
+    assert asked == dict(sizes=[(3, 32, 64)] * 7, tasks=['depth'], warmup=3)
+    assert measure_use(model, 'depth', 2) == {}

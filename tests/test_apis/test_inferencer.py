@@ -1,3 +1,4 @@
+import argparse
 import json
 import re
 import runpy
@@ -10,10 +11,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import PixelData
 from PIL import Image
 
 from mlore_mm.apis import MultiTaskInferencer, inference_model
+from mlore_mm.apis.inference import inferencer_options
+from mlore_mm.apis.inference.inferencer_options import add_model_options, make_inferencer, parse_source
+from mlore_mm.apis.inference.model_index import find_model, list_models
 from mlore_mm.apis.inference.photos import PhotoError
+from mlore_mm.apis.inference.result_writer import ImageResult, ResultWriter
+from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import ClassMapResult, DepthResult, NormalsResult, ProbabilityResult
 from tests.shared import REPO
 
@@ -126,7 +133,7 @@ def test_files_of_every_kind(infer, tmp_path, name):
         assert np.isfinite(values.values).all(), task
 
 
-def test_files_and_index(infer, tmp_path):
+def test_files_and_index(infer, tiny, tmp_path):
     (tmp_path / 'photos').mkdir()
     for name in ('a', 'b'):
         Image.fromarray(PHOTO).save(tmp_path / 'photos' / f'{name}.png')
@@ -139,6 +146,9 @@ def test_files_and_index(infer, tmp_path):
     assert [image['name'] for image in index['images']] == ['a', 'b']
     assert list(index['tasks']) == ['semseg', 'depth', 'normals']
     assert index['failed'][0]['source'].endswith('broken.png')
+    assert 'broken.png is not a picture' in index['failed'][0]['reason']
+    assert (index['config'], index['checkpoint'], index['max_size']) == (*tiny, 48)
+    assert json.loads((tmp_path / 'stopped' / 'index.json').read_text())['images'] != []
     entry = index['images'][0]
     assert entry['size'] == [40, 60]
     files = [entry['panel']] + [x[what] for x in entry['tasks'].values() for what in ('picture', 'raw')]
@@ -165,8 +175,18 @@ def test_windows_cover_what_is_larger_than_they_are(tiny, infer):
         windows(small)[0]['edge'].probability, infer(small)[0]['edge'].probability, rtol=1e-4, atol=1e-5
     )
     assert windows(np.tile(PHOTO, (3, 3, 1)))[0]['depth'].metres.shape == (120, 180)
-    with pytest.raises(ValueError, match='multiples of 32'):
+    assert windows.model.test_cfg == dict(infer.model.test_cfg, mode='slide', crop_size=(32, 64), stride=(21, 42))
+    about = dict(config=tiny[0], checkpoint=tiny[1], max_size=None, slide=[32, 64])
+    assert {key: windows._about[key] for key in about} == about
+    assert infer._about['max_size'] == 48
+    assert 'slide' not in infer._about
+    windows._use_windows(96)
+    assert windows.model.test_cfg['crop_size'] == (96, 96)
+    with pytest.raises(ValueError, match='multiples of 32 pixels for this model, but got .32, 48.'):
         MultiTaskInferencer(*tiny, device='cpu', slide=True)
+    windows.pipeline.train_size, windows.model.cfg.train_dataloader = None, None
+    with pytest.raises(ValueError, match='No pipeline of the config names a size'):
+        windows._use_windows(True)
 
 
 def test_mixed_precision_stays_close(tiny, infer):
@@ -198,8 +218,9 @@ def test_mistakes(tiny, infer):
     assert 'mlore_vitb_nyud' in MultiTaskInferencer.list_models()
     with pytest.raises(ValueError, match=r"Unknown task \['depht'\]"):
         infer(PHOTO, tasks=['depht'])
-    with pytest.raises(ValueError, match="'raise' or 'skip'"):
-        infer(PHOTO, on_error='ignore')
+    for wrong in (dict(on_error='ignore'), dict(batch_size=0)):
+        with pytest.raises(ValueError, match="batch_size counts from 1 and on_error is 'raise' or 'skip'"):
+            infer(PHOTO, **wrong)
     with pytest.raises(ValueError, match='Outputs are'):
         infer(PHOTO, out_dir='nowhere', outputs=['picture'])
 
@@ -250,3 +271,82 @@ def test_deploy_changes_no_prediction(tiny, infer):
     for task in infer.tasks:
         one, other = plain(PHOTO)[0][task].values, infer(PHOTO)[0][task].values
         torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(other), rtol=1e-3, atol=1e-3)
+
+
+def test_models_of_the_index():
+    with pytest.raises(ValueError, match=r'Similar: mlore_vitb_nyud, [\w-]+, [\w-]+\.$'):
+        find_model('mlore_vitb_nyu')
+    first = ', '.join(list_models()[:5])
+    with pytest.raises(ValueError, match=f"'#' is neither .* Similar: {first}\\.$"):
+        find_model('#')
+    config, weights = find_model('mlore_vitb_nyud')
+    assert (config, weights) == (str(REPO / 'configs/mlore/mlore_vitb_nyud.py'), None)
+    assert find_model(config) == (config, None)
+
+
+def parse(*words):
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    return parser.parse_args(['config.py', *words])
+
+
+@pytest.mark.parametrize(
+    ('words', 'changed'),
+    [
+        ((), {}),
+        (('a.pth', '--amp', '--deploy', '--compile'), dict(weights='a.pth', amp=True, deploy=True, compile=True)),
+        (('--device', 'cpu', '--dtype', 'bf16'), dict(device='cpu', dtype='bf16')),
+        (('--max-size', 'NONE'), dict(max_size=None)),
+        (('--max-size', '640'), dict(max_size=640)),
+        (('--slide',), dict(slide=True)),
+        (('--slide', '64'), dict(slide=(64, 64))),
+        (('--slide', '64', '96'), dict(slide=(64, 96))),
+        (('--cfg-options', 'a.b=1'), dict(cfg_options={'a.b': 1})),
+    ],
+)
+def test_options_reach_the_inferencer(monkeypatch, words, changed):
+    default = dict(device=None, amp=False, dtype=None, deploy=False, compile=False, max_size='train', slide=False)
+    wanted = {**default, 'weights': None, 'cfg_options': None, **changed}
+    monkeypatch.setattr(inferencer_options, 'MultiTaskInferencer', lambda *args, **options: (args, options))
+    weights = wanted.pop('weights')
+    assert make_inferencer(parse(*words)) == (('config.py', weights), wanted)
+    assert (parse().tasks, parse().batch_size) == (None, 1)
+
+
+def test_sources_of_the_command_line():
+    assert [parse_source(text) for text in ('0', '12', '0.png', 'a')] == [0, 12, '0.png', 'a']
+
+
+def test_large_panels_are_thinned_out(infer, monkeypatch):
+    """Of 1100 x 40 pixels every second one, the photo by the mean of its areas."""
+    drawn = []
+    monkeypatch.setattr(
+        'mlore_mm.apis.inference.result_writer.draw_tasks', lambda image, tasks, maps: drawn.append((image, maps))
+    )
+    (small,) = infer(PHOTO, tasks=['depth'])
+    small.panel()
+    photo = np.zeros((40, 1100, 3), np.uint8)
+    photo[:, ::2] = 100
+    sample = MultiTaskDataSample(pred=PixelData(depth=torch.arange(1100.0).expand(1, 40, 1100)))
+    ImageResult('a', 'a', photo, sample, small.tasks).panel()
+    (plain, _), (image, maps) = drawn
+    assert plain is small.image
+    assert (image.shape, set(image.flatten().tolist())) == ((20, 550, 3), {50})
+    np.testing.assert_array_equal(maps['depth'], np.broadcast_to(np.arange(0, 1100, 2), (1, 20, 550)))
+
+
+def test_an_index_without_files(infer, tmp_path):
+    writer = ResultWriter(tmp_path, outputs=(), about=dict(a=1))
+    writer.write(infer(PHOTO, tasks=['depth'])[0])
+    writer.failed('b.png', 'damaged')
+    assert writer.close() == tmp_path / 'index.json'
+    index = json.loads((tmp_path / 'index.json').read_text())
+    assert (index['a'], index['failed']) == (1, [dict(source='b.png', reason='damaged')])
+    (entry,) = index['images']
+    assert (entry['name'], entry['source'], entry['size']) == ('000000', 'picture 000000', [40, 60])
+    assert (list(entry['tasks']['depth']), 'panel' in entry, 'not_finite' in entry) == (
+        ['kind', 'summary'],
+        False,
+        False,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ['index.json']

@@ -1,12 +1,14 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
 from mlore_mm.apis import inference_model, init_model
+from mlore_mm.apis.inference.init_model import same_size_batches
 from mlore_mm.tasks import TaskSet
 
 GENERATOR = np.random.default_rng(0)
@@ -109,3 +111,17 @@ def test_a_notebook_needs_nothing_else(tiny, tmp_path):
     )
     done = subprocess.run([sys.executable, '-c', cell], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip().endswith('(1, 30, 44)'), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(('size', 'wanted'), [(1, 'a|b|c|d|e'), (2, 'ab|c|de'), (9, 'abc|de')])
+def test_neighbours_of_one_size_share_a_batch(size, wanted):
+    items = [dict(name=name, inputs=np.zeros((1, 2) if name in 'abc' else (2, 1))) for name in 'abcde']
+    assert '|'.join(''.join(x['name'] for x in batch) for batch in same_size_batches(items, size)) == wanted
+    assert list(same_size_batches([], 2)) == []
+
+
+def test_samples_are_called_by_their_file_or_number(model, tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), IMAGE)
+    samples = inference_model(model, (str(tmp_path / 'a.png'), IMAGE), tasks=['depth'])
+    assert [sample.sample_id for sample in samples] == [str(tmp_path / 'a.png'), '000001']
+    torch.testing.assert_close(samples[0].pred.depth, samples[1].pred.depth)

@@ -1,11 +1,23 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from mlore_mm.apis import init_model
 from mlore_mm.apis.deploy.export import export_model, read_metadata
-from mlore_mm.apis.deploy.int8 import calibration_photos, compare_int8, evaluate_exported, quantise
+from mlore_mm.apis.deploy.int8 import (
+    TOLERANCE,
+    Int8Report,
+    _kept,
+    _Photos,
+    _scores,
+    calibration_photos,
+    compare_int8,
+    evaluate_exported,
+    quantise,
+)
 from mlore_mm.tasks import TaskSet
 from tests.tiny import SINGLE_STAGE, TRAINING, write_rooms, write_tiny
 
@@ -73,3 +85,49 @@ def test_a_worse_number_fails_in_either_direction():
         ('semseg', -0.01, True),
     ]
     assert all(row.passed for row in compare_int8(before, {'depth/RMSE': 0.5, 'semseg/mIoU': 60.0}, TASKS))
+    (same, other) = compare_int8({'depth/RMSE': 0.0}, {'depth/RMSE': 0.0}, TASKS) + compare_int8(
+        {'semseg/mIoU': 0.0}, {'semseg/mIoU': 1.0}, TASKS
+    )
+    assert (same.better, other.better) == (0, 1)
+    assert Int8Report('a', 'b', 1, 1, -TOLERANCE).passed
+    assert not Int8Report('a', 'b', 1, 1, -0.0201).passed
+
+
+def node(name, *inputs, scope=''):
+    entries = [SimpleNamespace(key='pkg.torch.onnx.name_scopes', value=scope), SimpleNamespace(key='x', value='router')]
+    return SimpleNamespace(name=name, input=inputs, metadata_props=entries)
+
+
+def test_which_steps_stay_in_full_precision():
+    """By the module that was written beside a step, by its weights, or by its name."""
+    exported = [node('a', scope='head.router.fc'), node('b', scope='backbone.0'), node('c'), node('d', scope='neck')]
+    prepared = [node('a'), node('b'), node('c', 'x', 'head.predict.weight'), node('d'), node('gate_1')]
+    assert _kept(exported, prepared, []) == ['a', 'c', 'gate_1']
+    assert _kept(exported, prepared, ['neck', 'backbone']) == ['a', 'b', 'c', 'd', 'gate_1']
+    with pytest.raises(ValueError, match='in a module with tail, feet in its name'):
+        _kept(exported, prepared, ['tail', 'neck', 'feet'])
+
+
+def test_photos_for_calibration(tmp_path):
+    photos = [np.full((2, 2, 3), value, np.uint8) for value in (10, 20)]
+    reader = _Photos(photos, dict(name='image', size=(4, 4), pad_value=[1, 2, 3]))
+    for value in (10, 20):
+        batch = reader.get_next()['image']
+        assert (batch.shape, batch[0, 0, 1, 1], batch[0, 2, 0, 0]) == ((1, 3, 4, 4), value, 3)
+    assert reader.get_next() is None
+    rooms = write_rooms(tmp_path / 'rooms', 7)
+    cfg = init_model(write_tiny(tmp_path, rooms, SINGLE_STAGE + TRAINING)[0]).cfg
+    names = lambda count: [path[-5] for path in calibration_photos(cfg, count)]  # noqa: E731
+    assert (names(3), names(2), names(9)) == (['0', '2', '4'], ['0', '3'], list('0123456'))
+
+
+def test_scores_are_of_pixels_and_of_the_size_of_the_file():
+    prepare = SimpleNamespace(mean=torch.tensor(10.0), std=torch.tensor(4.0))
+    model, images = SimpleNamespace(data_preprocessor=prepare), torch.full((1, 3, 2, 2), 0.5)
+    fixed = dict(input=dict(dynamic_size=False, size=[2, 2]))
+    assert _scores(lambda x: [x.mean()], model, images, fixed) == [12]
+    assert _scores(lambda x: [x.mean()], model, images[..., :1], dict(input=dict(dynamic_size=True, size=[2, 2]))) == [
+        12
+    ]
+    with pytest.raises(ValueError, match=r'has an image of \(2, 1\), and the file takes \[2, 2\]'):
+        _scores(lambda x: [x.mean()], model, images[..., :1], fixed)

@@ -73,3 +73,19 @@ def test_modules_that_the_command_line_names_are_imported(tmp_path, monkeypatch)
 def test_an_override_below_a_number_is_named():
     with pytest.raises(ValueError, match=r"\['a.b.c'\] do not fit"):
         apply_overrides(Config(dict(a=dict(b=1))), {'a.b.c': 2})
+
+
+def test_settings_reach_through_variables_and_lists():
+    cfg = Config(dict(steps=[dict(a=1), dict(a=2)], data=dict(pipeline='$steps', other='$steps', plain=[dict(b=0)])))
+    apply_overrides(cfg, {'data.pipeline.1.a': 3, 'data.plain.0.b': 4, 'new.key': 5})
+    assert (cfg.data.pipeline, cfg.data.other, cfg.data.plain) == ([dict(a=1), dict(a=3)], '$steps', [dict(b=4)])
+    assert (cfg.steps[1].a, cfg.new.key) == (2, 5)
+    apply_overrides(cfg, {'data.pipeline': []})
+    assert cfg.data.pipeline == []
+
+
+def test_later_settings_stand_beside_earlier_ones():
+    parser = argparse.ArgumentParser()
+    add_common_options(parser)
+    args = parser.parse_args(['--cfg-options', 'a=1', 'b=dict(c=-2)', '--cfg-options', 'd=[x]', 'a=3'])
+    assert args.cfg_options == dict(a=3, b=dict(c=-2), d=['x'])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlore_mm.apis.inference.photos import PhotoError, read_photo
+from mlore_mm.apis.inference.photos import PhotoError, read_input, read_photo
 from mlore_mm.datasets.image_io import read_image
 
 RGB = np.random.default_rng(0).integers(0, 255, (12, 20, 3), dtype=np.uint8)
@@ -77,7 +77,7 @@ def truncated() -> bytes:
     ('source', 'message'),
     [
         ('nowhere/a.jpg', 'Cannot read nowhere/a.jpg: No such file'),
-        (b'', 'is empty'),
+        (b'', '^a picture is empty'),
         (b'not a picture', 'is not a picture'),
         (truncated(), 'truncated'),
         (np.zeros((4, 4, 3)), 'holds float64 numbers, expected uint8'),
@@ -97,3 +97,25 @@ def test_huge_pictures_are_refused(monkeypatch):
     Image.fromarray(RGB).save(buffer, 'PNG')
     with pytest.raises(PhotoError, match='bomb.png is too large'):
         read_photo(buffer.getvalue(), 'bomb.png')
+
+
+def test_formats_go_by_content(tmp_path):
+    path = save(Image.fromarray(RGB), tmp_path / 'a.jpg', format='PNG')
+    assert read_photo(path, formats=['JPEG', 'PNG']).shape == RGB.shape
+    with pytest.raises(PhotoError, match=r'a.jpg is not a picture, or none of JPEG, WEBP\.'):
+        read_photo(path, formats=['JPEG', 'WEBP'])
+    with pytest.raises(PhotoError, match='of a format that Pillow does not read'):
+        read_photo(b'x', formats=None)
+    with pytest.raises(PhotoError, match='^mine is empty'):
+        read_photo(b'', 'mine')
+
+
+def test_networks_of_other_channels(tmp_path):
+    many = np.zeros((2, 3, 5), np.float32)
+    assert read_input(many, channels=5) is many
+    for wrong in (many, many[..., :4].transpose(2, 0, 1), many[..., 0]):
+        with pytest.raises(PhotoError, match=r'^a has the shape .*expected \(H, W, 4\)'):
+            read_input(wrong, 'a', 4)
+    np.save(tmp_path / 'a.npy', many)
+    np.testing.assert_array_equal(read_input(tmp_path / 'a.npy', channels=5), many)
+    assert read_input(RGB).shape == RGB.shape

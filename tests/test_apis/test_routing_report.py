@@ -9,6 +9,7 @@ from PIL import Image
 
 from mlore_mm.apis import init_model
 from mlore_mm.apis.analysis.routing_report import (
+    _change,
     ablate,
     collect_routing,
     evaluate,
@@ -85,6 +86,44 @@ def test_ablation_is_the_change_of_the_metrics(model, dataset):
     assert report['layers'][FIRST]['depth'][2] == pytest.approx(expected, abs=1e-3)
     with pytest.raises(ValueError, match="No layer .*'x'"):
         ablate(model, model.cfg, dataset, layers, only=['x'])
+
+
+def test_change_by_hand():
+    assert _change(3.0, 4.0, True) == -25.0
+    assert _change(3.0, 4.0, False) == 25.0
+    assert _change(1.0, 3.0, True) == -66.6667
+    for score, whole in ((1.0, 0.0), (np.nan, 1.0), (np.inf, 1.0), (1.0, np.nan)):
+        assert _change(score, whole, True) is None
+
+
+def test_unused_experts_are_not_evaluated(model, dataset, monkeypatch):
+    """Of two layers of three experts one is never chosen: the whole model and five more."""
+    layers, done, taken = collect_routing(model, dataset), [], []
+    for layer in layers.values():
+        layer.selection[:] = 1
+    layers[FIRST].selection[:, 1] = 0
+    module = sys.modules[ablate.__module__]
+    plain = module.without_expert
+    monkeypatch.setattr(module, 'without_expert', lambda *args: taken.append(args[1:]) or plain(*args))
+    monkeypatch.setattr(module, 'evaluate', lambda *args: dict(depth=2.0 if len(taken) else 1.0))
+    report = ablate(
+        model, model.cfg, dataset, layers, tasks=['depth'], on_progress=lambda *numbers: done.append(numbers)
+    )
+    second = 'decode_head/stage0/block1'
+    assert taken == [(FIRST, 0), (FIRST, 2), (second, 0), (second, 1), (second, 2)]
+    assert done == [(i, 6) for i in range(1, 7)]
+    assert report['layers'] == {FIRST: dict(depth=[-100, 0, -100]), second: dict(depth=[-100, -100, -100])}
+    assert (report['headlines'], report['images']) == (dict(depth='depth RMSE'), 3)
+
+
+def test_part_of_a_data_set(model):
+    done = []
+    few = load_dataset(model.cfg, 'val', max_images=2)
+    collect_routing(model, few, on_progress=lambda *numbers: done.append(numbers))
+    assert done == [(1, 2), (2, 2)]
+    assert len(load_dataset(model.cfg, max_images=9)) == 3
+    with pytest.raises(ValueError, match='no extra_dataloader. Choose another split'):
+        load_dataset(model.cfg, 'extra')
 
 
 def test_a_model_without_routers(model, dataset, monkeypatch):

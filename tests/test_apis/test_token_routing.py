@@ -72,3 +72,5 @@ def test_photos_are_shown_in_their_own_colours(model, tmp_path, monkeypatch):
     write_photos(model, [dict(inputs=photo)], tmp_path, 1, ['depth'])
     assert shown[0].shape == (64, 96, 3)
     assert shown[0][0, 0].tolist() == [2, 1, 0]
+    files = write_photos(model, [dict(inputs=photo)], tmp_path, 2)
+    assert [file.name for file in files] == [f'photo0_{task}.png' for task in model.tasks]

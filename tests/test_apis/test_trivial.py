@@ -51,12 +51,26 @@ def cfg(tmp_path):
     )
 
 
-def test_constants_by_hand(cfg, tmp_path):
+@pytest.mark.parametrize('augmented', [False, True])
+def test_constants_by_hand(cfg, tmp_path, augmented):
+    """From the labels as they are stored, whatever training makes of them."""
+    if augmented:
+        crop = dict(type='MultiTaskRandomCrop', crop_size=(1, 1))
+        cfg.train_dataloader.dataset.pipeline = [*PIPELINE[:2], crop, *PIPELINE[2:]]
     metrics = evaluate_trivial(cfg)
     assert metrics['semseg/mIoU'] == pytest.approx(100 * (2 / 3 + 0) / 2)  # class 0 everywhere, 8 of 24 pixels are 1
     mean = (32 * 1.0 + 24 * 3.0) / 56
     assert metrics['depth/RMSE'] == pytest.approx((((mean - 2) ** 2 + (mean - 5) ** 2) / 2) ** 0.5, rel=1e-6)
     assert (tmp_path / 'work' / 'trivial.json').exists()
+
+
+def test_another_file_of_the_config_stays(cfg, tmp_path):
+    cfg.test_evaluator.out_file = str(tmp_path / 'mine.json')
+    cfg.eval_tasks = ['depth']
+    assert 'depth/RMSE' in evaluate_trivial(cfg)
+    assert (tmp_path / 'mine.json').exists()
+    assert not (tmp_path / 'work' / 'trivial.json').exists()
+    assert cfg.eval_tasks == ['depth']
 
 
 def test_browsing_writes_a_picture_per_sample(cfg, tmp_path):

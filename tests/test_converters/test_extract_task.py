@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from mlore_mm.apis import init_model
 from mlore_mm.converters import extract_task
+from mlore_mm.converters.extract_task import cut_config
 from mlore_mm.models.encoding import encode
 from mlore_mm.models.one_task import mixtures
 from mlore_mm.registry import MODELS
@@ -58,7 +59,7 @@ def test_published_extraction(name, which):
     extracted = extract_task(cfg, whole, task, threshold=cut['threshold_percent_of_tokens'])
     assert {golden_place(layer): ids for layer, (ids, _) in extracted.experts.items()} == cut['kept_experts']
 
-    model = MODELS.build(bind_tasks(extracted.cfg.copy()).model).double().eval()
+    model = MODELS.build(bind_tasks(copy.deepcopy(extracted.cfg)).model).double().eval()
     model.load_state_dict(extracted.state)
     with torch.no_grad(), trace_routing() as trace:
         out = model.decode_head(encode(model.backbone, golden.passes()[0][0], [task], [task], True)).logits[task]
@@ -75,6 +76,7 @@ def test_with_all_experts_nothing_changes(name, options, task):
     whole = build(cfg)
     before = copy.deepcopy(whole.state_dict())
     extracted = extract_task(cfg, whole, task, even_use(whole))
+    assert 'tasks' not in extracted.cfg.model  # not bound
     with torch.no_grad():
         wanted = whole(images(name), tasks=[task])[task]
         assert_close(rebuilt(extracted)(images(name)), {task: wanted}, rtol=0, atol=1e-6)
@@ -179,3 +181,30 @@ def test_no_folded_form():
     whole = build(cfg)
     with pytest.raises(ValueError, match='PUPHead has no folded form'):
         extract_task(cfg, whole, 'depth', even_use(whole), deploy=True)
+
+
+def test_the_config_that_is_cut():
+    weights = dict(type='X', init_cfg=1, pretrained=True)
+    criterion = dict(weighting=1, auxiliary=dict(a=1, b=2), auxiliary_weights=dict(a=1, b=2), x=3)
+    model = dict(tasks=1, aux_tasks=2, gradient_surgery=3, init_cfg=4, test_cfg=dict(tasks=1, mode='whole'))
+    model |= dict(backbone=weights, criterion=criterion, decode_head=dict(type='Y', a=1))
+    top = dict(task_names=[1], aux_tasks=[2], eval_tasks=[3], work_dir='w', launcher='l', load_from='f', resume=True)
+    hooks = dict(checkpoint=dict(save_best='depth/absRel'))
+    cfg = Config(dict(tasks=dict(depth=1, semseg=2), model=model, default_hooks=hooks, **top))
+    before = cfg.to_dict()
+    cut = cut_config(cfg, 'depth', dict(backbone=dict(b=1), decode_head=dict(a=2)), ['b'])
+    assert cut.to_dict() == dict(
+        tasks=dict(depth=1),
+        model=dict(
+            test_cfg=dict(mode='whole'),
+            backbone=dict(type='X', pretrained=False, b=1),
+            criterion=dict(auxiliary=dict(b=2), auxiliary_weights=dict(b=2), x=3),
+            decode_head=dict(type='Y', a=2),
+        ),
+        default_hooks=hooks,
+        load_from=None,
+        resume=False,
+    )
+    assert cfg.to_dict() == before
+    assert cut_config(cfg, 'semseg', {}).model.criterion.auxiliary == dict(a=1, b=2)
+    assert cut_config(cfg, 'semseg', {}).default_hooks.checkpoint.save_best == 'auto'

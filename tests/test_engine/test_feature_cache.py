@@ -16,7 +16,7 @@ from mlore_mm.apis.analysis.browse import browse_dataset
 from mlore_mm.apis.training.cache_features import cache_features
 from mlore_mm.datasets import CachedFeaturesDataset
 from mlore_mm.engine.checkpoints import differences
-from mlore_mm.engine.feature_cache import weights_digest
+from mlore_mm.engine.feature_cache import bind_feature_cache, unbind_feature_cache, weights_digest
 from mlore_mm.registry import RUNNERS
 from mlore_mm.utils.feature_store import FeatureStoreError
 from tests.training import ITERS, FixedEncoder, train, write_config
@@ -107,8 +107,10 @@ def test_a_subset_of_the_tasks_uses_the_same_store(config, stores, tmp_path):
 def test_another_encoder_is_refused(config, stores, tmp_path, change, named):
     cfg = load(config, **{'feature_cache.path': str(stores / 'drawn'), **change})
     cfg.work_dir = str(tmp_path)
-    with pytest.raises(FeatureStoreError, match=named):
-        RUNNERS.build(cfg).train()
+    for run in ('train', 'val', 'test'):
+        cfg.experiment_name = f'{tmp_path.name}_{run}'  # mmengine shares parts between runners of one name
+        with pytest.raises(FeatureStoreError, match=named):
+            getattr(RUNNERS.build(cfg), run)()
 
 
 def test_an_encoder_that_is_trained_is_refused(config, stores, tmp_path):
@@ -136,3 +138,44 @@ def test_tools_that_need_images_take_them_from_the_config_of_a_cached_training(c
     assert batch['inputs'][0].float().std() > 1  # a picture, and no placeholder
     (file,) = browse_dataset(bound, out_dir=tmp_path / 'pictures', split='train', count=1)
     assert np.asarray(Image.open(file)).std() > 1
+
+
+def bound(**model) -> Config:
+    loader = dict(dataset=dict(type='A'))
+    cache = dict(path='store', augmentations=3)
+    loaders = {f'{split}_dataloader': loader for split in ('train', 'val', 'test')}
+    return Config(dict(model=dict(frozen_backbone=True, **model), feature_cache=cache, **loaders))
+
+
+def test_where_the_stored_features_go():
+    cfg = bound()
+    bind_feature_cache(cfg)
+    bind_feature_cache(cfg)  # twice is once
+    inner = dict(type='CachedFeaturesDataset', dataset=dict(type='A'), path='store')
+    assert cfg.train_dataloader.dataset == dict(inner, splits=['train'], required=True, augmentations=3)
+    assert cfg.val_dataloader.dataset == dict(inner, splits=['val', 'test'], required=False)
+    assert cfg.test_dataloader.dataset == dict(inner, splits=['test', 'val'], required=False)
+    unbind_feature_cache(cfg)
+    assert [cfg[f'{split}_dataloader'].dataset for split in ('train', 'val', 'test')] == [dict(type='A')] * 3
+
+
+@pytest.mark.parametrize(
+    'model', [dict(test_cfg=dict(mode='slide')), dict(module=dict(frozen_backbone=True))], ids=['windows', 'flips']
+)
+def test_evaluations_that_need_images_run_the_encoder(model):
+    cfg = bound(**model)
+    bind_feature_cache(cfg)
+    kinds = [cfg[f'{split}_dataloader'].dataset.type for split in ('train', 'val', 'test')]
+    assert kinds == ['CachedFeaturesDataset', 'A', 'A']
+
+
+def test_a_cache_that_cannot_serve_is_refused():
+    with pytest.raises(ValueError, match='an adapter trains the encoder'):
+        bind_feature_cache(bound(adapter=dict(type='LoRA')))
+    cfg = bound()
+    cfg.feature_cache.path = ''
+    with pytest.raises(ValueError, match='feature_cache needs a path'):
+        bind_feature_cache(cfg)
+    cfg.feature_cache = None
+    bind_feature_cache(cfg)
+    assert cfg.val_dataloader.dataset == dict(type='A')

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -5,11 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from mlore_mm.engine import folder_lock
-from mlore_mm.engine.folder_lock import NAME, FolderLock
+from mlore_mm.engine.folder_lock import NAME, FolderLock, _is_alive, _lock, _same_file, _who
 from mlore_mm.registry import RUNNERS
 from tests.test_engine.test_runner import load
 
@@ -90,3 +92,45 @@ def test_a_start_that_writes_over_an_older_training_says_so(tmp_path):
     log = next((tmp_path / 'work' / again.timestamp).glob('*.log')).read_text()
     assert 'holds checkpoints of an earlier training, such as iter_4.pth' in log
     assert '--resume' in log
+
+
+def test_who_is_alive_and_who_is_named():
+    ended = subprocess.Popen([sys.executable, '-c', ''])
+    ended.wait()
+    assert [_is_alive(pid) for pid in (ended.pid, os.getpid(), 0, -1, None, '1', os.getppid())] == [False] * 6 + [True]
+    assert _who({}) == 'a process that does not say which'
+    assert _who(dict(host='h', pid=3, started='then')) == 'process 3 on h, since then'
+
+
+@pytest.mark.parametrize(('code', 'known'), [(errno.ENOLCK, False), (None, True)])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, code, known):
+    def lockf(file, how):
+        assert how == 6  # exclusive, and without waiting
+        if code:
+            raise OSError(code, 'none')
+
+    monkeypatch.setattr(folder_lock, 'fcntl', SimpleNamespace(lockf=lockf, LOCK_EX=2, LOCK_NB=4))
+    with open(tmp_path / 'a', 'w') as file:
+        assert _lock(file) is known
+        assert _same_file(file, tmp_path / 'a')
+        (tmp_path / 'a').unlink()
+        assert not _same_file(file, tmp_path / 'a')
+        (tmp_path / 'a').touch()
+        assert not _same_file(file, tmp_path / 'a')
+
+
+def test_other_processes_of_a_training_lock_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, 'is_main_process', lambda: False)
+    with FolderLock(tmp_path / 'a'):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_an_end_without_a_word_is_told(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(folder_lock, 'print_log', lambda text, *more: said.append(text))
+    for content, told in (('', 0), (json.dumps(dict(host='gone', pid=1, started='then')), 1)):
+        (tmp_path / NAME).write_text(content)
+        with FolderLock(tmp_path):
+            assert len(said) == told
+            assert json.loads((tmp_path / NAME).read_text())['host'] == socket.gethostname()
+    assert said == ['A training of process 1 on gone, since then ended in this folder without saying so.']

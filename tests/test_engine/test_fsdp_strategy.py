@@ -2,22 +2,24 @@
 
 import json
 import os
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 import torch
+from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner, Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mlore_mm.engine import MultiTaskFSDPStrategy, WatchedOptimWrapper, fsdp_strategy
 from mlore_mm.engine.checkpoints import differences, read_checkpoint
 from mlore_mm.registry import RUNNERS
 from tests.distributed import run_in_processes
 from tests.tiny import TRAINING, write_rooms, write_tiny
 
-pytestmark = pytest.mark.slow
 TWO_STAGES = "model['decode_head'].update(in_channels=[32, 64], in_index=[2, 3], reference_level=0)"
 ITERS = 3
 BASIC = {
@@ -94,6 +96,7 @@ def assert_same_numbers(first, second) -> None:
         assert logs[1][name].data[0] == pytest.approx(logs[0][name].data[0], rel=1e-4), name
 
 
+@pytest.mark.slow
 def test_same_as_ordinary_training_and_each_goes_on_with_the_other(tmp_path):
     config, start = write_tiny(tmp_path, write_rooms(tmp_path / 'data', 4), TRAINING + TWO_STAGES)
     work = tmp_path / 'work'
@@ -109,3 +112,42 @@ def test_same_as_ordinary_training_and_each_goes_on_with_the_other(tmp_path):
     alone = build(config, str(work / 'test'), **SHARED_OUT, launcher='none', load_from=str(best)).test()
     (file,) = (work / 'shared').glob('*/evaluation.json')
     assert alone['depth/RMSE'] == pytest.approx(json.loads(file.read_text())['results']['depth/RMSE'], rel=1e-5)
+
+
+def test_clipping_goes_by_the_norm_of_the_sharded_model(tmp_path, monkeypatch):
+    strategy, model = MultiTaskFSDPStrategy(work_dir=str(tmp_path)), torch.nn.Linear(1, 1)
+    built = {}
+    monkeypatch.setattr(FSDPStrategy, 'build_optim_wrapper', lambda *args: built['wrapper'])
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for clip, sharded in ((None, None), (dict(type='value', clip_value=1), None), (dict(max_norm=1), model)):
+        built['wrapper'] = WatchedOptimWrapper(optimizer, clip_grad=clip)
+        assert strategy.build_optim_wrapper({}, model).sharded is sharded
+    built['wrapper'] = SimpleNamespace(clip_grad_kwargs=dict(max_norm=1))
+    with pytest.raises(ValueError, match='can be clipped by OptimWrapper and AmpOptimWrapper, but not by Simple'):
+        strategy.build_optim_wrapper({}, model)
+
+
+@pytest.mark.parametrize(
+    ('device', 'running', 'started'), [('cpu', False, True), ('cpu', True, False), ('cuda', False, False)]
+)
+def test_gloo_is_started_where_there_is_no_accelerator(tmp_path, monkeypatch, device, running, started):
+    calls = []
+    strategy = MultiTaskFSDPStrategy(work_dir=str(tmp_path))
+    monkeypatch.setattr(fsdp_strategy, 'get_device', lambda: device)
+    monkeypatch.setattr(fsdp_strategy, 'is_distributed', lambda: running)
+    monkeypatch.setattr(fsdp_strategy, 'init_gloo', lambda *args: calls.append(args))
+    monkeypatch.setattr(FSDPStrategy, '_setup_distributed', lambda self, *args, **more: calls.append((*args, more)))
+    strategy._setup_distributed('pytorch', 'gloo', timeout=3)
+    assert calls == [('pytorch', dict(timeout=3))] * started + [('pytorch', 'gloo', dict(timeout=3))]
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(fsdp_strategy, 'print_log', lambda text, *more: said.append(text))
+    strategy, model = MultiTaskFSDPStrategy(work_dir=str(tmp_path)), torch.nn.Linear(2, 1)
+    strategy.model, strategy.weights = model, model.state_dict()
+    strategy.load_model_state_dict({'module.weight': torch.ones(1, 2), 'bias': torch.ones(1)})
+    assert (model.weight.tolist(), model.bias.item(), said) == ([[1, 1]], 1, [])
+    strategy.load_model_state_dict(dict(weight=torch.full((1, 2), 3.0), bias=torch.ones(2), more=torch.ones(1)))
+    assert (model.weight.tolist(), model.bias.item()) == ([[3, 3]], 1)
+    assert said == ["Missing, unexpected or of another shape: ['bias', 'more']"]

@@ -6,8 +6,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mlore_mm.engine.hooks.gradient_conflict_hook import gradient_conflicts
+from mlore_mm.engine.hooks.gradient_conflict_hook import GradientConflictHook, gradient_conflicts
 from mlore_mm.models.data_preprocessor import MultiTaskDataPreprocessor
+from mlore_mm.models.encoded_images import EncodedImages
 from mlore_mm.registry import RUNNERS
 from tests.tiny import SINGLE_STAGE, TRAINING, write_rooms, write_tiny
 
@@ -71,3 +72,29 @@ def test_training_is_not_touched(tmp_path):
     assert -1 <= written[0]['gradients/cos_semseg_depth'] <= 1
     assert written[0]['gradients/norm_sal'] == 0  # no image has a label
     assert {path.name for path in (tmp_path / 'a').rglob('vis_image/*.png')} == {'gradients_2.png', 'gradients_4.png'}
+
+
+def test_an_interval_counts_from_one():
+    with pytest.raises(ValueError, match='interval >= 1, but got 0'):
+        GradientConflictHook(interval=0)
+    assert GradientConflictHook(interval=1).interval == 1
+
+
+class Stored(Toy):
+    """Features come out of a store, and losses from them."""
+
+    def __init__(self) -> None:
+        super().__init__(dict(a=[3.0, 4.0]))
+        del self.data_preprocessor
+        self.data_preprocessor = lambda data, training: dict(
+            inputs=EncodedImages.stack([[data['features']]], (1, 3, 4, 4), 'cpu')
+        )
+
+    def loss(self, inputs, samples):
+        first = inputs.features.shared[0][0, :, 0, 0]
+        return dict(loss_a=(first * torch.tensor(self.directions['a'])).sum())
+
+
+def test_gradients_at_stored_features():
+    names, norms, cosines = gradient_conflicts(Stored(), dict(features=torch.zeros(2, 1, 1), data_samples=[Sample()]))
+    assert (names, norms.tolist(), cosines.tolist()) == (['a'], [5.0], [[pytest.approx(1)]])

@@ -33,6 +33,10 @@ def test_labels_that_cannot_be_meant_are_warned_about_before_training(tmp_path, 
     assert f'Labels of {tmp_path}/bad' in message
     assert '33.3 % of the pixels hold (255, 255, 255)' in message
     assert 'check_dataset.py' in message
+    said.clear()
+    run(RepeatDataset(bad, times=2), samples=1)
+    (message,) = [text for text in said if 'normals' in text]
+    assert f'Labels of {tmp_path}/bad, 1 samples: ' in message
 
 
 def test_a_file_that_cannot_be_read_is_left_to_training(tmp_path, said):

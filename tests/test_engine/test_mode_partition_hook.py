@@ -1,10 +1,13 @@
 """Partition and temperature in a training of the Runner."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
 
-from mlore_mm.engine.hooks import IterativeModePartitionHook, TemperatureAnnealHook
+from mlore_mm.engine.hooks import IterativeModePartitionHook, TemperatureAnnealHook, mode_partition_hook
+from mlore_mm.engine.hooks.mode_partition_hook import temperature
 from mlore_mm.models.partially_dynamic import partial_layers
 from mlore_mm.registry import RUNNERS
 from tests.tiny import TRAINING, write_rooms, write_tiny
@@ -107,5 +110,43 @@ def test_options_are_checked():
         IterativeModePartitionHook(density=30)
     with pytest.raises(ValueError, match="'before_val'"):
         IterativeModePartitionHook(density=0.3, begin='before_val')
-    with pytest.raises(ValueError, match='init >= 1'):
-        TemperatureAnnealHook(init=0.5)
+    for wrong in (dict(num_batches=0), dict(score='luck')):
+        with pytest.raises(ValueError, match='num_batches >= 1, a score of'):
+            IterativeModePartitionHook(density=0.3, **wrong)
+    for wrong in (dict(init=0.5), dict(epochs=0), dict(iterations=-1)):
+        with pytest.raises(ValueError, match='init >= 1 and epochs or iterations above 0'):
+            TemperatureAnnealHook(**wrong)
+    assert TemperatureAnnealHook(init=1, epochs=0, iterations=1).iterations == 1
+
+
+def test_temperature_by_hand():
+    assert [temperature(5.0, i, 4) for i in (0, 1, 2, 4, 9)] == [5, 4, 3, 1, 1]
+
+
+def test_the_temperature_falls_over_passes_through_the_training_set(config, tmp_path):
+    """Three pictures in batches of two are two steps: of three passes the third step is the middle."""
+    runner = make(config, tmp_path)
+    fake = SimpleNamespace(model=runner.model, iter=3, train_dataloader=range(2))
+    TemperatureAnnealHook(init=5.0, epochs=3).before_train_iter(fake, 0)
+    (value,) = {float(x) for name, x in runner.model.state_dict().items() if name.endswith('temperature')}
+    assert value == 3
+
+
+@pytest.mark.parametrize('begin', ['before_train', 'before_train_epoch'])
+def test_what_is_set_reaches_the_partition(config, tmp_path, monkeypatch, begin):
+    """A score of weights alone needs no batch; a training that goes on is not partitioned again."""
+    calls = []
+    monkeypatch.setattr(mode_partition_hook, 'partition', lambda layers, losses, **options: calls.append(options))
+    options = dict(density=0.5, rounds=3, schedule='linear', scope='local', score='magnitude', control='invert')
+    options['kappa_min_per_layer'] = 0.1
+    runner = make(config, tmp_path)
+    runner.model.train()
+    fake = SimpleNamespace(model=runner.model, iter=0, train_dataloader=None, logger=runner.logger)
+    hook = IterativeModePartitionHook(begin=begin, **options)
+    for moment in ('before_train', 'before_train_epoch'):
+        getattr(hook, moment)(fake)
+    assert calls == [options]
+    assert runner.model.training
+    fake.iter = 1
+    getattr(hook, begin)(fake)
+    assert len(calls) == 1

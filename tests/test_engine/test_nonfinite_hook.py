@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 
 from mlore_mm.engine import NonFiniteHook
+from mlore_mm.engine.hooks import nonfinite_hook
+from mlore_mm.engine.hooks.nonfinite_hook import _norm, _summary
 from mlore_mm.registry import RUNNERS
 from tests.distributed import run_in_processes
 from tests.test_engine.test_runner import load
@@ -76,6 +78,10 @@ def test_a_loss_scale_that_collapses_ends_training(tmp_path):
     scaler = torch.amp.GradScaler('cpu', init_scale=2.0)
     scaler.scale(torch.ones(1))
     hook._check_scale(scaler)
+    scaler.update(1.0)  # the lowest that is allowed
+    hook._check_scale(scaler)
+    for none in (None, torch.amp.GradScaler('cpu', enabled=False)):
+        hook._check_scale(none)
     scaler.update(0.5)
     with pytest.raises(ValueError, match='loss scale of mixed precision has fallen to 0.5, below 1, in iteration 1'):
         hook._check_scale(scaler)
@@ -119,3 +125,53 @@ def test_the_loss_of_every_accumulated_batch_counts():
     hook.after_step(stepped=False)
     hook.see_loss(torch.tensor(1.0))
     assert not hook._is_bad(scaled=True)
+
+
+@pytest.mark.parametrize(
+    ('found', 'text'),
+    [
+        (dict(parameters=['a', 'b'], tasks=['loss_x']), 'the weights themselves are not finite, such as a.'),
+        (dict(tasks=['loss_x', 'loss_y'], first_layer='c'), "loss_x, loss_y not finite; first in the output of 'c'."),
+        (dict(tasks=['loss_x'], first_layer=None), 'loss_x not finite; every layer is finite.'),
+        (dict(names=['d', 'e']), 'the gradients are not finite, or too large for a sum, first in d.'),
+        (dict(), 'the gradients are not finite, or too large for a sum, first in their norm.'),
+    ],
+)
+def test_the_worst_is_said_first(found, text):
+    gradients = dict(last_layers_first=found.pop('names', []))
+    assert _summary({**dict(parameters=[], tasks=[], gradients=gradients), **found}) == text
+
+
+def test_the_norm_of_all_gradients():
+    assert float(_norm([])) == 0
+    assert float(_norm([torch.tensor([3.0]), torch.tensor([[4.0]])])) == 5
+
+
+def test_every_process_writes_its_own_report(tmp_path, monkeypatch):
+    hook = NonFiniteHook()
+    hook.runner = SimpleNamespace(work_dir=tmp_path, iter=4)
+    hook._images = ['a.png']
+    for rank, name in ((0, 'nonfinite_iter_5.json'), (1, 'nonfinite_iter_5_rank1.json')):
+        monkeypatch.setattr(nonfinite_hook, 'get_rank', lambda rank=rank: rank)
+        assert hook._write_report(dict(loss=NAN)) == str(tmp_path / name)
+        assert json.loads((tmp_path / name).read_text())['images'] == ['a.png']
+    monkeypatch.setattr(nonfinite_hook, 'write_whole', full)
+    assert hook._write_report({}) == str(tmp_path / name)
+
+
+def full(*args):
+    raise ValueError('no space left')
+
+
+def test_only_calls_of_the_training_are_repeated_and_other_wrappers_are_warned_about():
+    hook, told, model = NonFiniteHook(), [], torch.nn.Linear(1, 1)
+    logger = SimpleNamespace(warning=told.append)
+    hook.before_train(SimpleNamespace(model=model, optim_wrapper=5, logger=logger))
+    assert 'with int numbers that are not finite are not noticed' in told[0]
+    first = torch.ones(1)
+    model.train()(first)
+    model.eval()(torch.zeros(1))
+    assert hook._call[0] == (first,)
+    hook.before_train_iter(None, 0, dict(data_samples=[dict(img_path='a.png'), {}]))
+    hook.before_train_iter(None, 1, [1, 2])
+    assert (hook._images, hook._buffers) == (['a.png', '?'], [])

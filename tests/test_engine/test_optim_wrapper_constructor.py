@@ -6,6 +6,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mlore_mm.engine.optim_wrapper_constructor import describe_parameters
 from mlore_mm.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, RUNNERS
 from tests.test_engine.test_runner import load
 
@@ -39,6 +40,8 @@ def test_a_key_that_names_no_parameter_is_named():
         ValueError, match="custom_keys.backbon.x: no parameter has 'backbon.x'.*Did you mean 'backbone'"
     ):
         build(model, paramwise_cfg=dict(custom_keys={'backbon.x': dict(lr_mult=0.1)}))
+    with pytest.raises(ValueError, match='They are called backbone.weight, ..., backbone.bias'):
+        build(model, paramwise_cfg=dict(custom_keys=dict(zzz=dict(lr_mult=0.1))))
     build(model, paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
 
 
@@ -103,6 +106,11 @@ def test_layer_wise_rates(backbone, expected):
     assert rates[id(model.decode_head.weight)] == 0.1
 
 
+def test_without_decay_all_rates_are_one():
+    wrapper = build(Model(dict(type='PlainViT', arch=TINY, img_size=32)), paramwise_cfg=dict(layer_decay=1))
+    assert {group['lr'] for group in wrapper.optimizer.param_groups} == {0.1}
+
+
 @pytest.mark.parametrize('decay', [0, 1.5])
 def test_a_decay_that_cannot_be_is_named(decay):
     with pytest.raises(ValueError, match=f'layer_decay is above 0 and at most 1, but got {decay}'):
@@ -132,5 +140,13 @@ def test_frozen_parameters_are_one_line_of_the_log(tmp_path):
     runner.train()
     log = next((tmp_path / 'work' / runner.timestamp).glob('*.log')).read_text()
     assert '2 parameters are frozen and stay outside the optimizer' in log
+    assert 'paramwise_cfg gave ' in log
+    assert f'Parameters: {describe_parameters(runner.model).split(": ")[1]}' in log
     assert 'is skipped since' not in log
     assert 'paramwise_options --' not in log
+
+
+def test_parameters_are_counted_by_hand():
+    model = nn.Sequential(nn.Linear(100, 20), nn.Linear(2, 1))
+    model[1].requires_grad_(False)
+    assert describe_parameters(model) == 'Parameters: 2,020 trainable, 3 frozen.'

@@ -3,11 +3,14 @@
 import os
 import signal
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from mmengine.hooks import EMAHook, Hook
 
 from mlore_mm.engine.checkpoints import differences, read_checkpoint
+from mlore_mm.engine.hooks import PreemptionHook, SafeCheckpointHook
 from mlore_mm.engine.hooks.preemption_hook import EXIT_CODE
 from mlore_mm.registry import RUNNERS
 from tests.test_engine.test_runner import load
@@ -136,3 +139,19 @@ def test_a_checkpoint_that_is_due_waits_for_the_weights_to_be_updated(tmp_path):
     build(tmp_path, **options).train()
     names = sorted(int(path.stem[5:]) for path in (tmp_path / 'work').glob('iter_*.pth'))
     assert names == [3, 6, 9, 10]  # for 2, 4, 6, 8 and 10
+
+
+def test_only_the_main_thread_takes_signals_and_each_training_begins_without_one():
+    runner, before = SimpleNamespace(hooks=[SafeCheckpointHook()]), signal.getsignal(signal.SIGTERM)
+    hook = PreemptionHook()
+    hook.requested = True
+    thread = Thread(target=hook.before_train, args=(runner,))
+    thread.start()
+    thread.join()
+    assert not hook.requested
+    assert signal.getsignal(signal.SIGTERM) == before
+    hook.before_train(runner)
+    assert signal.getsignal(signal.SIGTERM) == hook._request
+    hook.after_train(runner)
+    hook.after_train(runner)
+    assert signal.getsignal(signal.SIGTERM) == before

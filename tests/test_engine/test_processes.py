@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 from mmengine.dist import get_world_size
 from torch import nn
@@ -26,6 +28,15 @@ def test_what_torchrun_says_is_enough(monkeypatch):
         assert (dist.get_backend(), get_world_size()) == ('gloo', 1)
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(('given', 'seconds'), [(dict(timeout=20), 20), (dict(timeout=0), 0), ({}, None)])
+def test_the_patience_of_the_config(monkeypatch, given, seconds):
+    calls = []
+    monkeypatch.setattr('torch.distributed.init_process_group', lambda **options: calls.append(options))
+    init_gloo('pytorch', given)
+    patience = {} if seconds is None else dict(timeout=timedelta(seconds=seconds))
+    assert calls == [dict(backend='gloo', **patience)]
 
 
 def test_batch_norms_without_an_accelerator(monkeypatch):

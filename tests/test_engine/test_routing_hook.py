@@ -6,8 +6,9 @@ import torch
 from mmengine.config import Config
 
 from mlore_mm.apis.analysis.usage_over_training import read_usage, write_usage
-from mlore_mm.engine.hooks.routing_hook import RoutingHook
+from mlore_mm.engine.hooks.routing_hook import RoutingHook, scalars, usage_scalars
 from mlore_mm.registry import RUNNERS
+from mlore_mm.routing.statistics import LayerRouting
 from tests.tiny import SINGLE_STAGE, TRAINING, write_rooms, write_tiny
 
 
@@ -53,3 +54,39 @@ def test_statistics_are_written_and_training_is_not_touched(config, tmp_path):
 def test_intervals_have_to_agree():
     with pytest.raises(ValueError, match='a multiple of it, but got 200 and 300'):
         RoutingHook(200, 300)
+    for interval, pictures in ((0, 0), (5, -5)):
+        with pytest.raises(ValueError, match='interval >= 1'):
+            RoutingHook(interval, pictures)
+    assert RoutingHook(1, 0).image_interval == 0
+
+
+def layer(load, entropy):
+    """Two tasks with the same gates and nothing in common."""
+    gates = np.array([load, load])
+    return LayerRouting(('a', 'b'), 1, 1, gates, gates, np.zeros(2), np.array(entropy), np.eye(2))
+
+
+def test_numbers_by_hand():
+    layers = dict(first=layer([1.0, 0.0, 0.5], [1.0, 4.0]), second=layer([0.0, 0.0, 3.0], [3.0, 0.0]))
+    assert scalars(layers) == pytest.approx(
+        {
+            'routing/first/load_variation': 1.0,  # (std / mean)^2 of 1, 0, 1/2: 1/4 over 1/4
+            'routing/first/similarity': 0.0,
+            'routing/second/load_variation': 3.0,  # of 0, 0, 3: 3 over 1
+            'routing/second/similarity': 0.0,
+            'routing/entropy_a': 2.0,
+            'routing/entropy_b': 2.0,
+            'routing/unused': 3.0,
+        }
+    )
+    assert usage_scalars(dict(first=layers['first'])) == {
+        f'usage/first/{task}/{i}': share for task in 'ab' for i, share in enumerate((1.0, 0.0, 0.5))
+    }
+
+
+def test_use_of_ten_experts_and_more_is_in_their_order(tmp_path):
+    line = {f'usage/stage/block/depth/{i}': i / 16 for i in reversed(range(11))}
+    (tmp_path / 'scalars.json').write_text(json.dumps(dict(line, loss=1, step=7)))
+    ((layer, curves),) = read_usage(tmp_path).items()
+    steps, shares = curves['depth']
+    assert (layer, steps.tolist(), shares.tolist()) == ('stage/block', [7], [[i / 16 for i in range(11)]])

@@ -3,11 +3,14 @@
 import errno
 import hashlib
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.runner import EpochBasedTrainLoop
 
-from mlore_mm.engine.checkpoints import read_checkpoint
+from mlore_mm.engine.checkpoints import OwnFiles, read_checkpoint
+from mlore_mm.engine.hooks import SafeCheckpointHook
 from mlore_mm.registry import RUNNERS
 from tests.test_engine.test_epoch_loop import build as build_epochs
 from tests.test_engine.test_preemption_hook import Signal, stopped
@@ -119,3 +122,69 @@ def test_a_stop_inside_an_epoch_says_how_far_it_was(tmp_path):
     stopped(build_epochs(tmp_path, Signal(2)))
     meta = read_checkpoint(tmp_path / 'work/iter_3.pth')['meta']
     assert (meta['epoch'], meta['iter']) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(interval=0), 'interval is 0, expected 1 or more'),
+        (dict(max_keep_ckpts=0), 'max_keep_ckpts is 0, expected 1 or more'),
+        (dict(published_suffix='.safetensors', published_keys=['meta']), "published_keys needs 'state_dict'"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        SafeCheckpointHook(**options)
+    SafeCheckpointHook(interval=-1, max_keep_ckpts=-1, published_suffix='.safetensors')
+
+
+@pytest.mark.parametrize(
+    ('out_dir', 'folder'), [(None, 'a/run'), ('a/run', 'a/run'), ('s3://b/', 's3://b/run'), ('c', 'c/run')]
+)
+def test_the_folder_that_is_written_to(out_dir, folder):
+    hook = SafeCheckpointHook()
+    hook.out_dir = out_dir
+    assert hook._folder(SimpleNamespace(work_dir='a/run')) == folder
+
+
+def loop_at(done, folder, kind=SimpleNamespace, **options):
+    """A runner after so many iterations, of 7 with a validation at each 3rd; or epochs of two iterations."""
+    loop = kind.__new__(kind)
+    vars(loop).update(dict(val_begin=1, val_interval=3, dataloader=range(2)), **options)
+    whole = dict(epoch=done // 2, max_epochs=7, max_iters=7, val_loop=True)
+    return SimpleNamespace(
+        train_loop=loop, iter=done, work_dir=folder, **{**whole, 'val_loop': options.get('val', True)}
+    )
+
+
+def test_a_validation_is_owed_where_one_was_due_and_not_ended(tmp_path):
+    owes = SafeCheckpointHook()._owes_validation
+    assert [done for done in range(8) if owes(loop_at(done, tmp_path))] == [3, 6, 7]
+    assert [done for done in range(8) if owes(loop_at(done, tmp_path, val_begin=6))] == [6, 7]
+    assert not owes(loop_at(3, tmp_path, val=None))
+    by_epoch = [done for done in range(15) if owes(loop_at(done, tmp_path, EpochBasedTrainLoop))]
+    assert by_epoch == [6, 12, 14]  # of epochs 3, 6 and 7
+    (tmp_path / 'last_validation').write_text('6\n')
+    assert [done for done in range(8) if owes(loop_at(done, tmp_path))] == [3, 7]
+
+
+def test_a_new_training_forgets_the_validations_of_an_older_one(tmp_path):
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work' / 'last_validation').write_text('4')
+    build(tmp_path, **{'train_cfg.max_iters': 1, 'train_cfg.val_begin': 9}).train()
+    assert not (tmp_path / 'work' / 'last_validation').exists()
+
+
+def test_a_stop_in_an_epoch_is_replaced_by_the_epochs_checkpoint(tmp_path):
+    hook = SafeCheckpointHook(by_epoch=True, max_keep_ckpts=1)
+    hook.own, hook.last_ckpt = OwnFiles(tmp_path, 'epoch_{}.pth'), f'{tmp_path}/epoch_2.pth'
+    stop = f'{tmp_path}/iter_3.pth'
+    assert hook._stopped_in_an_epoch(stop) == [stop]
+    for other in (None, f'{tmp_path}/epoch_1.pth', '/elsewhere/iter_3.pth'):
+        assert hook._stopped_in_an_epoch(other) == []
+    hook.last_ckpt = stop
+    assert hook._stopped_in_an_epoch(stop) == []
+    hook.last_ckpt, hook.max_keep_ckpts = f'{tmp_path}/epoch_2.pth', -1
+    assert hook._stopped_in_an_epoch(stop) == []
+    hook.max_keep_ckpts, hook.by_epoch = 1, False
+    assert hook._stopped_in_an_epoch(stop) == []

@@ -55,3 +55,13 @@ def test_every_process_draws_its_own(monkeypatch):
         monkeypatch.setattr('mlore_mm.engine.hooks.seed_hook.get_rank', lambda rank=rank: rank)
         drawn.append(numbers(hook, 0))
     assert len({str(x) for x in drawn}) == 3
+
+
+def test_a_sampler_without_a_seed_leaves_it_to_the_training():
+    hook, checkpoint = SeedHook(), {}
+    hook.before_save_checkpoint(None, checkpoint)
+    assert checkpoint == {}
+    hook.after_load_checkpoint(None, dict(meta=dict(data_seed=8)))
+    sampler = SimpleNamespace()
+    hook.before_train(SimpleNamespace(seed=6, iter=4, train_dataloader=SimpleNamespace(sampler=sampler)))
+    assert (hook.seed, vars(sampler)) == (6, {})

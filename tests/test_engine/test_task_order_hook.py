@@ -38,3 +38,9 @@ def test_classes_and_units_of_the_checkpoint_are_compared(monkeypatch):
     hook.after_load_checkpoint(None, _stored(semseg=dict(classes=('wall', 'door', 'bed')), depth=dict(unit='mm')))
     assert "other classes of 'semseg': class 1 is 'door' there" in told[0]
     assert "'depth' in 'mm', this config says 'm'" in told[1]
+    for classes, message in (
+        (('wall', 'floor'), "class 2 is 'missing' there and 'bed' here"),
+        (('wall', 'floor', 'bed', 'lamp'), "class 3 is 'lamp' there and 'missing' here"),
+    ):
+        hook.after_load_checkpoint(None, _stored(semseg=dict(classes=classes)))
+        assert message in told.pop()

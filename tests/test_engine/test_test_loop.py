@@ -7,7 +7,8 @@ from mmengine.runner import Runner
 from mlore_mm.apis import load_config
 from mlore_mm.apis.training.test import run_test
 from mlore_mm.engine import TimedTestLoop
-from mlore_mm.registry import LOOPS
+from mlore_mm.registry import LOOPS, RUNNERS
+from tests.test_engine.test_runner import load
 from tests.tiny import write_rooms, write_tiny
 
 
@@ -40,3 +41,30 @@ def test_numbers_in_bf16_are_near_and_the_log_says_where_the_time_went(tiny, tmp
     parts = {name: int(share) for name, share in re.findall(r'(\w+) [\d.]+ s \((\d+)%', line)}
     assert set(parts) == {'load', 'prepare', 'model', 'decode', 'metrics', 'hooks'}
     assert parts['model'] > 0
+
+
+def test_hooks_are_called_around_the_test_and_every_batch(tmp_path, monkeypatch):
+    runner = RUNNERS.build(load(tmp_path))
+    runner.model.train()
+    calls, loop = [], runner.build_test_loop(runner._test_loop)
+    monkeypatch.setattr(runner, 'call_hook', lambda name, **options: calls.append((name, *options)))
+    metrics = loop.run()
+    assert not runner.model.training
+    assert list(metrics) == ['semseg/mIoU', 'depth/RMSE', 'normals/mErr']
+    batch = [('before_test_iter', 'batch_idx', 'data_batch'), ('after_test_iter', 'batch_idx', 'data_batch', 'outputs')]
+    assert calls == [
+        ('before_test',),
+        ('before_test_epoch',),
+        *batch * 3,
+        ('after_test_epoch', 'metrics'),
+        ('after_test',),
+    ]
+
+
+def test_the_type_is_that_of_the_config(tmp_path):
+    runner = RUNNERS.build(load(tmp_path))
+    loop = dict(dataloader=runner._test_dataloader, evaluator=runner._test_evaluator)
+    assert TimedTestLoop(runner, **loop).dtype == 'fp32'
+    assert TimedTestLoop(runner, **loop, dtype='bf16').dtype == 'bf16'
+    with pytest.raises(ValueError, match="got 'fp8'"):
+        TimedTestLoop(runner, **loop, dtype='fp8')

@@ -46,7 +46,7 @@ def test_an_update_is_watched_and_may_be_held_back(allow):
 
 def test_the_norm_of_a_shared_out_model_is_asked_of_it():
     model = nn.Linear(1, 1)
-    wrapper = WatchedOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), clip_grad=dict(max_norm=2))
+    wrapper = WatchedOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), clip_grad=dict(type='norm', max_norm=2))
 
     class Sharded:
         def clip_grad_norm_(self, **options):
@@ -77,5 +77,23 @@ def test_mixed_precision_on_a_cpu_is_bfloat16_without_a_loss_scale():
     assert model.weight.dtype == torch.float32
     stored = wrapper.state_dict()
     wrapper.load_state_dict(stored)
+    wrapper.load_state_dict(dict(stored, loss_scaler={}))
     with pytest.raises(ValueError, match="On a CPU 16 bits are 'bf16'"):
         WatchedAmpOptimWrapper(dtype='float16', optimizer=torch.optim.SGD(model.parameters(), lr=1.0))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU, which takes fp16')
+@pytest.mark.parametrize('dtype', ['bfloat16', torch.bfloat16, None])
+def test_names_of_the_type(dtype):
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    assert WatchedAmpOptimWrapper(dtype=dtype, optimizer=optimizer).cast_dtype == torch.bfloat16
+    with pytest.raises(ValueError, match='float31'):
+        WatchedAmpOptimWrapper(dtype='float31', optimizer=optimizer)
+
+
+def test_without_a_watcher_it_is_mmengines_own():
+    model = nn.Linear(1, 1)
+    wrapper = WatchedOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0), clip_grad=dict(max_norm=0.5))
+    before = model.weight.item()
+    wrapper.update_params(model.weight.sum() * 4)
+    assert model.weight.item() == pytest.approx(before - 0.5)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from mlore_mm.apis.analysis.eval_boundary import _find, eval_boundary
 from tests.shared import REPO, shared_path
 from tests.test_evaluation.boundary_reference import COMPACT, read_expected
 
@@ -44,6 +45,13 @@ def test_counts_and_plot_are_written(compact, capsys):
         assert counts['cntR'] == counts['cntP'] == reference['max_matching']
         assert counts['sumP'] == reference['sumP']
     assert result['thresholds'] == expected['thresholds']
+    assert (result['max_dist'], result['images_scored'], len(result['F'])) == (0.0075, 3, 101)
+    best = result['thresholds'].index(result['ods']['threshold'])
+    precision, recall = result['precision'][best], result['recall'][best]
+    assert (precision, recall) == pytest.approx((result['ods']['precision'], result['ods']['recall']))
+    assert result['odsF'] == pytest.approx(200 * precision * recall / (precision + recall)) == 100 * max(result['F'])
+    assert 0 < result['ois']['precision'] <= 1
+    assert 0 < result['ois']['recall'] <= 1
     assert f'odsF {result["odsF"]:.2f}' in capsys.readouterr().out
     assert Image.open(out.with_suffix('.png')).size == (750, 750)
 
@@ -146,3 +154,44 @@ def test_folders_below_the_folder(compact):
     args = (compact / 'prediction', compact / 'labels', '--dataset', 'pascal_context', '--workers', 0)
     run(*args, '--out', compact / 'r.json')
     assert list(json.loads((compact / 'r.json').read_text())['images']) == ['a01', 'a09', 'scene/a06']
+
+
+def test_which_images_are_scored(tmp_path):
+    """Predictions of a, b and x; ground truths of a to h."""
+    for folder, names in (('pred', 'abx'), ('gt', 'abcdefgh')):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / f'{name}.png').touch()
+
+    def find(names=None, allow=False):
+        return _find(tmp_path / 'pred', tmp_path / 'gt', '.png', names, allow)
+
+    assert find(['b', 'a']) == ['a', 'b']
+    assert find(['b', 'c'], allow=True) == ['b']
+    with pytest.raises(ValueError, match=r'1 of 2 images have no .png file in .*pred: c\. .*there are 3 .png files'):
+        find(['b', 'c'])
+    with pytest.raises(ValueError, match=r'6 of 8 images have no prediction in .*: c, d, e, f, g, \.\.\.\.'):
+        find()
+    with pytest.raises(ValueError, match=r'1 of 3 images have no .png file in .*gt: x\.'):
+        find(allow=True)
+    with pytest.raises(ValueError, match='No prediction'):
+        find([])
+    for name in 'ah':
+        (tmp_path / 'gt' / f'{name}.png').unlink()
+    with pytest.raises(ValueError, match=r'5 of 6 images have no prediction in .*: c, d, e, f, g\. --list'):
+        find()
+
+
+def test_progress_and_nothing_that_can_be_read(compact):
+    said = []
+    eval_boundary(
+        compact / 'prediction', compact / 'labels', 'pascal_context', workers=0, names=['a01'],
+        on_progress=lambda *numbers: said.append(numbers),
+    )  # fmt: skip
+    assert said[-1] == (1, 1)
+    (compact / 'prediction' / 'a01.png').write_bytes(b'')
+    args = (compact / 'prediction', compact / 'labels', 'pascal_context')
+    with pytest.raises(ValueError, match='None of the 1 images can be read'):
+        eval_boundary(*args, workers=0, names=['a01'], skip_broken=True)
+    with pytest.raises(ValueError, match="data set 'bsds' unknown; choose one of"):
+        eval_boundary(*args[:2], 'bsds')

@@ -1,5 +1,6 @@
 """Counts of multiplications: the published number, counts by hand, and the tools' output."""
 
+import copy
 import json
 import runpy
 
@@ -9,10 +10,13 @@ from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.literal_parts import run_literal_in_parts
-from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, default_forms, set_form
+from mlore_mm.apis.analysis import benchmark
+from mlore_mm.apis.analysis.benchmark import images_per_second, loader_batches, random_batches, summary
+from mlore_mm.apis.analysis.flops import build_for_counting, count_macs, default_forms, padded_shape, set_form
 from mlore_mm.models.backbones import PlainViT
 from tests.shared import REPO
-from tests.tiny import write_tiny
+from tests.systems import SYSTEMS
+from tests.tiny import SINGLE_STAGE, write_rooms, write_tiny
 
 PASCAL = str(REPO / 'configs' / 'mlore' / 'mlore_vitl_pascal.py')
 
@@ -117,3 +121,55 @@ def test_forms_go_by_the_class_and_not_by_its_spelling():
     assert forms('MLoREDecodeHead', 'PlainViT') == forms('mlore_mm.MLoREDecodeHead', OwnViT) == every
     assert forms('MLoREDecodeHead', 'mmseg.ResNet') == ('wide', 'deploy')
     assert forms('InvPTHead', 'PlainViT') == ('wide',)
+
+
+def test_speed_is_images_over_seconds_after_the_warm_up(monkeypatch):
+    """Three batches of two that take 8, 1 and 3 s; the first one does not count."""
+    clock = iter([0, 8, 10, 11, 20, 23] * 2)
+    monkeypatch.setattr(benchmark, '_now', lambda device: next(clock))
+    model, asked = SYSTEMS['pad_net'].build().eval(), []
+
+    def predict(images, samples, tasks):
+        asked.append((tuple(images.shape), tasks, torch.is_grad_enabled(), torch.is_autocast_enabled('cpu')))
+
+    monkeypatch.setattr(model, 'predict', predict)
+    assert images_per_second(model, random_batches((32, 64), 3, 2), ['depth'], warmup=1) == 1.0
+    assert images_per_second(model, random_batches((32, 64), 3, 2), warmup=0, dtype='bf16') == 0.5
+    assert asked == [((2, 3, 32, 64), ['depth'], False, False)] * 3 + [((2, 3, 32, 64), None, False, True)] * 3
+    with pytest.raises(ValueError, match='after the first 5, but there are 0'):
+        images_per_second(model, [])
+
+
+def test_noise_for_pictures():
+    first, second = random_batches((4, 6), 2, 3)
+    assert [tuple(x.shape) for x in first['inputs']] == [(3, 4, 6)] * 3
+    assert [(x.ori_shape, x.img_shape) for x in second['data_samples']] == [((4, 6), (4, 6))] * 3
+    pixels = torch.stack(first['inputs'] + second['inputs'])
+    assert (pixels.dtype, int(pixels.min()) < 20, int(pixels.max()) > 235) == (torch.uint8, True, True)
+    assert torch.equal(pixels[0], next(random_batches((4, 6), 1, 1))['inputs'][0])
+    assert not torch.equal(pixels[0], pixels[3])
+
+
+def test_batches_of_the_test_data(tmp_path):
+    cfg = Config.fromfile(write_tiny(tmp_path, write_rooms(tmp_path / 'rooms', 5))[0])
+    assert [len(batch['inputs']) for batch in loader_batches(cfg, 2, 2)] == [2, 2]
+    assert [len(batch['inputs']) for batch in loader_batches(cfg, 9, 3)] == [3, 2]
+    assert cfg.test_dataloader.batch_size == 2
+
+
+def test_mean_median_and_variance_by_hand():
+    assert summary([1.0, 2.0, 6.0]) == dict(average_fps=3.0, median_fps=2.0, fps_variance=4.6667)
+
+
+def test_sizes_are_counted_as_they_are_padded(tmp_path):
+    model = build_for_counting(Config.fromfile(write_tiny(tmp_path, more=SINGLE_STAGE)[0]), (64, 96))
+    assert padded_shape(model, (33, 64)) == (64, 64)
+    assert count_macs(model, (33, 70)) == count_macs(model, (64, 96))
+    model.data_preprocessor.size_divisor = None
+    assert padded_shape(model, (33, 64)) == (33, 64)
+    for form, kept in (('deploy', True), ('deploy-factors', False)):
+        other = copy.deepcopy(model)
+        set_form(other, form)
+        assert {block.deployed.precomputed for block in other.decode_head.blocks()} == {kept}
+    with pytest.raises(ValueError, match="form is one of wide, folded, deploy, deploy-factors, but got 'literal'"):
+        set_form(model, 'literal')

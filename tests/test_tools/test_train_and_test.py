@@ -9,14 +9,23 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import mmseg
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.structures import PixelData
 from PIL import Image
 
+from mlore_mm.apis.inference.save_predictions import file_encoders, save_predictions
+from mlore_mm.apis.training.test import _draw_all, _use_tta
+from mlore_mm.apis.training.train import _set_resume, _use_amp, train_model
+from mlore_mm.datasets.label_readers import IdMapReader, NpyReader, ScaledReader
+from mlore_mm.structures import MultiTaskDataSample
+from mlore_mm.tasks import TaskSet
 from tests.shared import REPO
 from tests.tiny import write_rooms, write_tiny
 from tests.toy import SIZE, write_config
@@ -200,3 +209,96 @@ def test_two_processes_test(tmp_path, run):
         *('dist_test.sh', config, work / 'iter_4.pth', 2, '--show-dir', work / 'panels', '--work-dir', work)
     )
     assert len(list((work / 'panels').iterdir())) == 3  # an odd number over two processes
+
+
+def test_mixed_precision_replaces_the_plain_wrapper_only():
+    for given, wanted in (
+        ({}, dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (dict(type='OptimWrapper', loss_scale=8), dict(type='AmpOptimWrapper', loss_scale=8)),
+        (dict(type='AmpOptimWrapper'), dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+    ):
+        cfg = Config(dict(optim_wrapper=given))
+        _use_amp(cfg)
+        assert cfg.optim_wrapper == wanted
+    with pytest.raises(ValueError, match="of type 'OptimWrapper', but the config has 'ApexOptimWrapper'"):
+        _use_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+    for scale in ({}, dict(auto_scale_lr=dict(base_batch_size=0))):
+        with pytest.raises(ValueError, match='--auto-scale-lr needs'):
+            train_model(Config(scale), auto_scale_lr=True)
+
+
+def test_where_a_training_goes_on(tmp_path):
+    def after(resume, **more):
+        cfg = Config(dict(work_dir=str(tmp_path), load_from='start.pth', resume=False, **more))
+        _set_resume(cfg, resume)
+        return cfg.load_from, cfg.resume
+
+    assert after(None) == after('auto') == ('start.pth', False)
+    (tmp_path / 'iter_2.pth').touch()
+    assert after(None) == ('start.pth', False)
+    assert after('auto') == (None, True)
+    assert after(str(tmp_path / 'iter_2.pth')) == (str(tmp_path / 'iter_2.pth'), True)
+
+
+def test_what_a_test_needs_of_its_config():
+    cfg = Config(dict(default_hooks=dict(visualization=dict(type='V')), model=dict(a=1), tta_model=dict(type='T')))
+    _draw_all(cfg, True, 'panels', 0.5)
+    hook = dict(type='V', draw=True, show=True, wait_time=0.5, out_dir='panels')
+    assert cfg.default_hooks.visualization == hook
+    with pytest.raises(ValueError, match='the config has none: add'):
+        _draw_all(Config({}), True, None, 1)
+    with pytest.raises(ValueError, match=r"needs \['tta_pipeline'\] in the config"):
+        _use_tta(cfg)
+    cfg.tta_pipeline, cfg.test_dataloader = [dict(type='P')], dict(dataset=dict(pipeline=[]))
+    _use_tta(cfg)
+    assert cfg.model == dict(type='T', module=dict(a=1))
+    assert cfg.test_dataloader.dataset.pipeline == [dict(type='P')]
+
+
+TASKS = TaskSet(
+    dict(
+        semseg=dict(type='SemSeg', out_channels=3),
+        depth=dict(type='Depth'),
+        height=dict(type='DenseRegression', out_channels=1),
+        flow=dict(type='DenseRegression', out_channels=2),
+    )
+)
+
+
+def test_predictions_in_the_form_of_the_labels(tmp_path):
+    """Ids by their map, numbers in the reader's unit, and what it cannot hold in the task's own way."""
+    readers = dict(
+        semseg=[IdMapReader('a', id_map={7: 0, 9: 1, 11: 2})],
+        depth=[ScaledReader('a', divisor=100, bits=16)],
+        height=[NpyReader('a')],
+        flow=[NpyReader('a', scale=0.5)],
+        none=[],
+    )
+    for dataset in (
+        SimpleNamespace(readers=readers),
+        SimpleNamespace(dataset=SimpleNamespace(readers=readers)),
+        SimpleNamespace(datasets=[SimpleNamespace(readers=readers), SimpleNamespace(readers={})]),
+    ):
+        encoders = file_encoders(dataset, TASKS)
+        assert list(encoders) == ['semseg', 'depth', 'flow']  # arrays as they are have no codes
+    assert file_encoders([1], TASKS) == {}
+    flow = torch.arange(8.0).view(2, 2, 2)
+    sample = MultiTaskDataSample(
+        pred=PixelData(
+            semseg=torch.tensor([[[0, 1], [2, 1]]]),
+            depth=torch.tensor([[[1.0, 2], [3, 4]]]),
+            height=torch.ones(1, 2, 2),
+            flow=flow,
+        )  # fmt: skip
+    )
+    files = save_predictions(sample, TASKS, tmp_path, 'x/a', encoders)
+    assert {task: path.relative_to(tmp_path).as_posix() for task, path in files.items()} == dict(
+        semseg='semseg/x/a.png', depth='depth/x/a.png', height='height/x/a.npy', flow='flow/x/a.npy'
+    )
+    assert cv2.imread(str(files['semseg']), -1).tolist() == [[7, 9], [11, 9]]
+    assert cv2.imread(str(files['depth']), -1).tolist() == [[100, 200], [300, 400]]
+    np.testing.assert_array_equal(np.load(files['flow']), 2 * flow.permute(1, 2, 0).numpy())
+    assert list(save_predictions(sample, TASKS.subset(['depth']), tmp_path / 'b', 'a')) == ['depth']
+    assert cv2.imread(str(tmp_path / 'b/depth/a.png'), -1).tolist() == [[1000, 2000], [3000, 4000]]
+    del sample.pred.depth
+    assert 'depth' not in save_predictions(sample, TASKS, tmp_path / 'c', 'a')

@@ -61,7 +61,7 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 _add_line(points, line, f'{file}, line {number}')
-    run = Run(name or (path.resolve().name if path.is_dir() else path.resolve().parents[-1].name or str(path)))
+    run = Run(name or (path.resolve().name if path.is_dir() else str(path)))
     for key, values in points.items():
         steps = sorted(values)
         run.scalars[key] = (np.array(steps), np.array([values[step] for step in steps], dtype=float))

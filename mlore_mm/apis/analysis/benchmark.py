@@ -1,5 +1,6 @@
 """Images per second of a model."""
 
+import copy
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,7 +68,7 @@ def random_batches(size: tuple[int, int], count: int, batch_size: int = 1) -> It
 
 def loader_batches(cfg: Config, count: int, batch_size: int = 1) -> Iterator[dict]:
     """The first ``count`` batches of the config's test data."""
-    cfg = bind_tasks(cfg.copy())
+    cfg = bind_tasks(copy.deepcopy(cfg))
     unbind_feature_cache(cfg)
     init_default_scope(cfg.get('default_scope', 'mlore_mm'))
     cfg.test_dataloader.batch_size = batch_size

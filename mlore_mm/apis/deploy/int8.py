@@ -1,5 +1,6 @@
 """An exported ONNX model in 8-bit integers, and what that costs each task on the validation set."""
 
+import copy
 import json
 import time
 from collections.abc import Sequence
@@ -170,7 +171,7 @@ def evaluate_exported(path: str | Path, model: nn.Module, limit: int | None = No
     """
     metadata, run = read_metadata(path, 'onnx'), load_exported(path, 'onnx')
     names = [task['name'] for task in metadata['tasks']]
-    cfg = model.cfg.copy()
+    cfg = copy.deepcopy(model.cfg)
     cfg.val_dataloader.update(batch_size=1, num_workers=0, persistent_workers=False)
     cfg.val_dataloader.pop('prefetch_factor', None)
     if limit:

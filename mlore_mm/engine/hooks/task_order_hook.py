@@ -60,7 +60,8 @@ class TaskOrderHook(Hook):
 def _compare_task(name: str, task: Task, stored: dict) -> None:
     theirs, ours = _texts(stored.get('classes')), _texts(task.classes)
     if theirs and ours and theirs != ours:
-        first = next((i for i, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), len(ours))
+        shorter = min(len(theirs), len(ours))
+        first = next((i for i in range(shorter) if theirs[i] != ours[i]), shorter)
         told = f"class {first} is '{_at(theirs, first)}' there and '{_at(ours, first)}' here"
         if sorted(theirs) == sorted(ours):
             raise ValueError(

@@ -41,5 +41,6 @@ def test_what_is_to_be_removed_is_kept_and_noted(tmp_path):
     (tmp_path / 'a').write_text('here')
     backend = KeepingBackend(get_file_backend(backend_args=dict(backend='whole_files')))
     backend.remove(tmp_path / 'a')
-    assert backend.removed == [str(tmp_path / 'a')]
+    backend.rmtree(f'{tmp_path}/b')
+    assert backend.removed == [str(tmp_path / 'a'), f'{tmp_path}/b']
     assert backend.get_text(tmp_path / 'a') == 'here'

@@ -87,6 +87,8 @@ def test_the_checkpoint_asked_for_has_to_be_whole(tmp_path):
     with pytest.raises(ValueError, match='x.pth cannot be used: 300 bytes that are cut short .* --resume alone'):
         choose_checkpoint(str(tmp_path), str(tmp_path / 'x.pth'))
     assert choose_checkpoint(str(tmp_path), None) is None
+    for path in ('https://somewhere/x.pth', str(tmp_path / 'x.safetensors')):  # neither is an archive here
+        assert choose_checkpoint(str(tmp_path), path) == path
 
 
 def test_damaged_ones_are_named_in_the_log(tmp_path, caplog):

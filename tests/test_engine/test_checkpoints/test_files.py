@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mlore_mm.engine.checkpoints import find_damage, has_checkpoint, newest_whole_checkpoint
+from mlore_mm.engine.checkpoints.files import steps_in
 
 
 def save(folder, *steps, last=None):
@@ -90,3 +91,26 @@ def test_nothing_saved_differs_from_nothing_whole(tmp_path):
     assert has_checkpoint(tmp_path)
     with pytest.raises(ValueError, match='No checkpoint of .* is whole. .*iter_8.pth cannot be used: there is no such'):
         newest_whole_checkpoint(tmp_path)
+
+
+def test_steps_are_numbers_and_other_files_are_no_steps(tmp_path):
+    save(tmp_path, 2, 9, 10)
+    for name in ('iter_11.pth.bak', 'best_iter_12.pth', 'iter_x.pth'):
+        (tmp_path / name).touch()
+    (tmp_path / 'iter_13.pth').mkdir()
+    assert [path.name for path in steps_in(tmp_path)] == ['iter_10.pth', 'iter_9.pth', 'iter_2.pth']
+    assert has_checkpoint(tmp_path)
+    assert newest_whole_checkpoint(tmp_path)[0] == str(tmp_path / 'iter_10.pth')
+    (tmp_path / 'last_checkpoint').write_text(' \n')  # cut off
+    assert newest_whole_checkpoint(tmp_path)[0] == str(tmp_path / 'iter_10.pth')
+    (tmp_path / 'last_checkpoint').write_text('mine.pth')  # of no step: any may be older
+    (tmp_path / 'mine.pth').touch()
+    path, problems = newest_whole_checkpoint(tmp_path)
+    assert path == str(tmp_path / 'iter_10.pth')
+    assert 'mine.pth cannot be used: 0 bytes' in problems[0]
+
+
+def test_epochs_are_steps(tmp_path):
+    save(tmp_path, 3)
+    (tmp_path / 'iter_3.pth').rename(tmp_path / 'epoch_3.pth')
+    assert newest_whole_checkpoint(tmp_path)[0] == str(tmp_path / 'epoch_3.pth')

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mlore_mm.engine.checkpoints import read_checkpoint
-from mlore_mm.engine.checkpoints.meta import check_meta
+from mlore_mm.engine.checkpoints.meta import _short, check_meta
 from tests.test_engine.test_safe_checkpoint_hook import build
 
 WHOLE = dict(
@@ -39,6 +39,15 @@ def test_weights_without_a_state_cannot_be_resumed():
     checkpoint = dict(state_dict={}, meta=None)
     check_meta(checkpoint, 'x.pth')
     assert checkpoint['meta'] == {}
+    checkpoint['meta'] = dict(config='run()', tasks=('a', 'b'), iter=0, seed=None, cfg='text')
+    check_meta(checkpoint, 'x.pth')
+    assert checkpoint['meta'] == dict(tasks=('a', 'b'), iter=0, seed=None, cfg='text')
+    check_meta(dict(WHOLE, meta=dict(iter=0, epoch=0)), 'x.pth', resuming=True)
+
+
+def test_long_values_are_shortened():
+    assert _short('x' * 78) == repr('x' * 78)
+    assert _short('x' * 79) == "'" + 'x' * 79 + '...'
 
 
 @pytest.mark.parametrize('how', ['resume', 'load_from', 'test'])

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from mlore_mm.engine.checkpoints import naming_checkpoint
 
@@ -19,6 +20,7 @@ def test_errors_with_the_name_stay_as_they_are():
         raise ValueError('odd is a/b.pth')
 
 
-def test_a_disk_is_not_the_fault_of_the_file():
-    with pytest.raises(OSError, match='full'), naming_checkpoint('a/b.pth'):
-        raise OSError('full')
+@pytest.mark.parametrize('error', [OSError, MemoryError, torch.OutOfMemoryError])
+def test_a_disk_and_a_memory_are_not_the_fault_of_the_file(error):
+    with pytest.raises(error, match='^full$'), naming_checkpoint('a/b.pth'):
+        raise error('full')

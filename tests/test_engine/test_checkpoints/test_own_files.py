@@ -7,6 +7,7 @@ import pytest
 
 import mlore_mm  # noqa: F401
 from mlore_mm.engine.checkpoints import OwnFiles, read_checkpoint
+from mlore_mm.engine.checkpoints.own_files import describe, same_folder
 from tests.test_engine.test_safe_checkpoint_hook import build, files
 
 
@@ -112,3 +113,42 @@ def test_what_is_own(tmp_path):
     os.rmdir(tmp_path / 'iter_3.pth')
     (tmp_path / 'iter_3.pth').write_text('')
     assert own.removable(tmp_path / 'iter_3.pth')
+
+
+@pytest.mark.parametrize('same_run', [True, False])
+def test_what_is_kept_of_what_a_checkpoint_says(tmp_path, same_run):
+    own, other = f'{tmp_path}/iter_3.pth', '/elsewhere/iter_3.pth'
+    info = dict(superseded_ckpts=[own, other], last_ckpt=own, best_ckpt=None, best_ckpt_x=other, best_ckpt_y=[own])
+    info |= dict(keep_ckpt_ids=[1, 2], loop_stage='train')
+    dropped = OwnFiles(tmp_path, 'iter_{}.pth').keep_own(info, same_run)
+    if same_run:
+        assert info == dict(superseded_ckpts=[own], last_ckpt=own, keep_ckpt_ids=[1, 2], loop_stage='train')
+        assert dropped == [other, other]
+    else:
+        assert info == dict(superseded_ckpts=[], loop_stage='train')
+        assert dropped == [own, other, own, other, own]
+
+
+@pytest.mark.parametrize(('steps', 'kept'), [([0], True), ((), True), ([-1], False), ([True], False), (3, False)])
+def test_steps_have_to_be_whole_numbers(tmp_path, steps, kept):
+    info = dict(keep_ckpt_ids=steps)
+    assert OwnFiles(tmp_path, 'iter_{}.pth').keep_own(info, True) == []
+    assert ('keep_ckpt_ids' in info) is kept
+
+
+def test_folders_and_names_in_messages(tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path)
+    assert same_folder(f'{tmp_path}/a.pth', tmp_path)
+    assert same_folder(f'{tmp_path}/link/a.pth', tmp_path)
+    assert not same_folder(f'{tmp_path}/b/a.pth', tmp_path)
+    assert not same_folder(None, tmp_path)
+    assert same_folder('s3://a/b/x.pth', 's3://a/b/')
+    assert describe('abc') == 'a, b, c'
+    assert describe('abcde') == 'a, b, c and 2 more'
+    assert describe(['x' * 200, 'y' * 201]) == f'{"x" * 200}, {"y" * 200}...'
+
+
+def test_on_other_storage_the_name_decides():
+    remote = OwnFiles('s3://bucket/run', 'iter_{}.pth')
+    assert remote.removable('s3://bucket/run/iter_3.pth')
+    assert not remote.removable('s3://bucket/run/other.pth')

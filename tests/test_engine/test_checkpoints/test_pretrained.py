@@ -52,6 +52,18 @@ def test_a_part_of_a_file(tmp_path, prefix):
     assert all(torch.equal(x, weights[name]) for name, x in found.items())
 
 
+def test_a_prefix_is_a_whole_name_and_form_versions_come_along(tmp_path):
+    source = nn.ModuleDict(dict(part=nn.BatchNorm1d(2), part2=nn.BatchNorm1d(2)))
+    for module in source.values():
+        nn.init.uniform_(module.weight)
+    torch.save(source.state_dict(), tmp_path / 'a.pth')
+    target, seen = nn.BatchNorm1d(2), []
+    target.register_load_state_dict_pre_hook(lambda *args: seen.append(args[3]))
+    CheckedPretrainedInit(str(tmp_path / 'a.pth'), prefix='part')(target)
+    assert torch.equal(target.weight, source['part'].weight)
+    assert seen == [dict(version=2)]
+
+
 def test_what_does_not_load_is_said(tmp_path):
     path = str(tmp_path / 'a.pth')
     save(path, 'backbone.')
@@ -68,6 +80,11 @@ def test_files_of_modules_that_load_by_themselves_are_looked_at(tmp_path):
     save(path)
     model = nn.ModuleList([Part(), OwnWay(dict(type='Pretrained', checkpoint=str(path)))])
     check_pretrained_files(model)
+    for none in ([], dict(type='Constant'), dict(type='Pretrained', checkpoint=None)):
+        check_pretrained_files(OwnWay(none))
     path.write_bytes(path.read_bytes()[:-50])
+    check_pretrained_files(Part(dict(type='Pretrained', checkpoint=str(path))))  # read when it is used
+    with pytest.raises(ValueError, match='a.pth was not read'):
+        check_pretrained_files(OwnWay([dict(type='Constant'), dict(type='Pretrained', checkpoint=str(path))]))
     with pytest.raises(ValueError, match='a.pth was not read'):
         check_pretrained_files(model)

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import pickle
 import zipfile
@@ -8,8 +9,10 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from mlore_mm.engine.checkpoints import read_checkpoint
+from mlore_mm.engine.checkpoints import read_checkpoint, refusal, weights_only
+from mlore_mm.engine.checkpoints.reader import plain_weights
 
 
 class Command:
@@ -101,3 +104,50 @@ def test_every_value_has_to_be_a_tensor(tmp_path):
     torch.save(dict(state_dict=dict(a=torch.zeros(1), b=3)), tmp_path / 'a.pth')
     with pytest.raises(ValueError, match="a int as weight 'b', where a tensor was expected"):
         read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_weights_under_the_name_model(tmp_path):
+    torch.save(dict(model=dict(a=torch.ones(1)), epoch=3), tmp_path / 'a.pth')
+    found = read_checkpoint(tmp_path / 'a.pth')
+    assert (list(found), list(found['state_dict'])) == (['state_dict'], ['a'])
+
+
+def test_a_download_is_kept_and_its_hash_compared(served, tmp_path):
+    folder, address = served
+    torch.save(dict(a=torch.ones(2)), folder / 'a.pth')
+    digest = hashlib.sha256((folder / 'a.pth').read_bytes()).hexdigest()[:8]
+    (folder / 'a.pth').rename(folder / f'a-{digest}.pth')
+    url = f'{address}/a-{digest}.pth'
+    read_checkpoint(f'{url}?token=1')
+    (folder / f'a-{digest}.pth').unlink()
+    assert read_checkpoint(url)['state_dict']['a'].tolist() == [1, 1]
+    assert [path.name for path in (tmp_path / 'hub').rglob('*.pth')] == [f'a-{digest}.pth']
+    with pytest.raises(ValueError, match='b.pth cannot be downloaded: '):
+        read_checkpoint(f'{address}/b.pth')
+
+
+@pytest.mark.parametrize('before', [None, '0'])
+def test_the_switch_is_as_before_afterwards(monkeypatch, before):
+    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    monkeypatch.delenv(name, raising=False)
+    if before is not None:
+        monkeypatch.setenv(name, before)
+    with weights_only('x'):
+        assert os.environ[name] == '1'
+    assert os.environ.get(name) == before
+
+
+def test_what_is_told_of_a_file_that_is_not_read():
+    assert "a.pth was not read: it holds 'os.mkdir', which" in refusal(
+        'a.pth', pickle.UnpicklingError('GLOBAL os.mkdir')
+    )
+    assert 'it holds more than weights and plain values, or is damaged' in refusal('a.pth', pickle.UnpicklingError('x'))
+
+
+def test_names_without_the_prefixes_of_wrappers():
+    weights = nn.DataParallel(nn.BatchNorm1d(2)).state_dict()
+    weights['norm.bias'] = weights['module.bias']
+    found = plain_weights(weights, 'x.pth')
+    assert list(found) == ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked', 'norm.bias']
+    assert nn.BatchNorm1d(2).load_state_dict(found, strict=False).missing_keys == []
+    assert found._metadata[''] == dict(version=2)

@@ -1,12 +1,20 @@
 """Rates after a resume: what the checkpoint and the config say, and which is used."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from mmengine.optim import ConstantLR, PolyLR
+from mmengine.optim import ConstantLR, MultiStepLR, PolyLR
 
 from mlore_mm.engine.checkpoints import read_checkpoint
 from mlore_mm.engine.checkpoints.compare import differences
-from mlore_mm.engine.checkpoints.resume_settings import settle_settings
+from mlore_mm.engine.checkpoints.resume_settings import (
+    batch_difference,
+    batch_of,
+    kinds_of,
+    optimizer_kind,
+    settle_settings,
+)
 from mlore_mm.registry import RUNNERS
 from tests.test_engine.test_runner import load
 
@@ -192,3 +200,56 @@ def test_weights_that_were_rounded_are_no_place_to_go_on_from(stopped, tmp_path,
     with pytest.raises(ValueError, match=f"rounded.pth has weight '{name}' rounded to {kind}"):
         train(tmp_path, load_from=str(tmp_path / 'rounded.pth'), resume=True, **LONG)
     train(tmp_path, load_from=str(tmp_path / 'rounded.pth'), **SHORT)  # a start is another matter
+
+
+def batch(images, processes=1, accumulation=1):
+    return dict(images=images, processes=processes, accumulation=accumulation)
+
+
+@pytest.mark.parametrize('stored', [batch(8), batch(2, 4), batch(1, 2, 4), None, dict(images=4), batch(0), batch('4')])
+def test_batches_that_mean_the_same_or_nothing(stored):
+    assert batch_difference(stored, batch(4, 2), 10) is None
+
+
+def test_another_batch_by_hand():
+    text = batch_difference(batch(3, 2, 4), batch(5, 2), 10)
+    assert 'with 3 images x 2 processes x 4 steps to an update of the weights, this config has 5 images x 2 p' in text
+    assert 'iteration 10 stood for 240 images and the next ones go on after image 100 of the order' in text
+
+
+def test_what_a_checkpoint_keeps_of_the_training():
+    model = torch.nn.Linear(1, 1)
+    wrapper = SimpleNamespace(optimizer=torch.optim.SGD(model.parameters(), lr=1.0), _accumulative_counts=3)
+    owner = SimpleNamespace(optim_wrapper=wrapper, param_schedulers=[PolyLR(wrapper.optimizer)])
+    assert kinds_of(owner) == dict(optimizer='SGD', schedulers=['PolyLR'])
+    assert kinds_of(SimpleNamespace(param_schedulers={})) == dict(optimizer='', schedulers=[])
+    assert optimizer_kind(None) == ''
+    runner = SimpleNamespace(strategy=owner, train_dataloader=SimpleNamespace(batch_size=5))
+    assert batch_of(runner) == batch(5, 1, 3)
+    assert batch_of(SimpleNamespace()) == batch(0, 1, 1)
+
+
+def test_a_schedule_of_epochs_goes_to_where_the_config_would_be():
+    """Seven iterations in two epochs are three an epoch: one step of two is behind it."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedulers = [
+        MultiStepLR(optimizer, milestones=[1, 9], gamma=0.1),
+        ConstantLR(optimizer, factor=1.0, by_epoch=False),
+    ]
+    stored = dict(optimizer.state_dict()['param_groups'][0], lr=0.7, momentum=0.9)
+    checkpoint = dict(optimizer=dict(param_groups=[stored]), meta=dict(iter=7, epoch=2), param_schedulers=[])
+    told = settle_settings(checkpoint, optimizer.param_groups, schedulers, 'config')
+    assert told == [
+        'optimizer.momentum: 0.9 in the checkpoint, 0 in the config',
+        'param_scheduler: 0 in the checkpoint, 2 in the config',
+    ]
+    assert (stored['lr'], stored['momentum']) == (pytest.approx(0.1), 0)
+    steps, constant = checkpoint['param_schedulers']
+    assert (steps['last_step'], constant['last_step']) == (2, 7)
+    assert steps['_last_value'] == [pytest.approx(0.1)]
+    assert optimizer.param_groups[0]['lr'] == 1.0  # what was built is as it was
+
+
+@pytest.mark.parametrize('content', [{}, dict(optimizer=5), dict(optimizer=dict(param_groups=[1]))])
+def test_checkpoints_of_another_form_say_nothing(content):
+    assert settle_settings(content, [{}], [], 'config') == []

@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from mlore_mm.apis import init_model
 from mlore_mm.engine import MultiTaskRunner
-from mlore_mm.engine.checkpoints import put_back_frozen
+from mlore_mm.engine.checkpoints import leave_out_frozen, put_back_frozen
 from mlore_mm.engine.checkpoints.compare import differences
 from mlore_mm.engine.optim_wrapper_constructor import describe_parameters
 from tests.shared import REPO
@@ -77,3 +77,48 @@ def test_trainable_and_frozen_parameters_are_told_apart():
     frozen = sum(p.numel() for p in model.backbone.parameters())
     trainable = sum(p.numel() for p in model.decode_head.parameters())
     assert describe_parameters(model) == f'Parameters: {trainable:,} trainable, {frozen:,} frozen.'
+
+
+class Frozen(torch.nn.Module):
+    """An encoder of one layer whose magnitudes add up to 6."""
+
+    def __init__(self, frozen=True) -> None:
+        super().__init__()
+        self.backbone, self.frozen_backbone = torch.nn.Linear(2, 1), frozen
+        self.backbone.is_init = True
+        self.backbone.register_buffer('count', torch.tensor(9))
+        with torch.no_grad():
+            self.backbone.weight.copy_(torch.tensor([[-1.0, 2.0]]))
+            self.backbone.bias.fill_(3)
+
+
+def whole() -> dict:
+    names = ('backbone.weight', 'backbone.bias', 'decode_head.weight')
+    weights = {name: torch.zeros(1) for name in names}
+    return dict(state_dict=weights, ema_state_dict={'steps': 1, **{f'module.{name}': 0 for name in names}})
+
+
+def test_a_frozen_encoder_is_left_out_and_put_back_in_the_averages_too():
+    checkpoint = whole()
+    leave_out_frozen(checkpoint, Frozen())
+    assert list(checkpoint['state_dict']) == ['decode_head.weight']
+    assert list(checkpoint['ema_state_dict']) == ['steps', 'module.decode_head.weight']
+    assert checkpoint['meta'] == dict(left_out_encoder=6.0)
+    put_back_frozen(checkpoint, Frozen(), 'x.pth')
+    weights, averages = checkpoint['state_dict'], checkpoint['ema_state_dict']
+    assert weights['backbone.weight'].tolist() == averages['module.backbone.weight'].tolist() == [[-1, 2]]
+    assert {'backbone.bias', 'backbone.count', 'decode_head.weight'} < set(weights)
+    for digest, same in ((6.00005, True), (6.0001, False), (-6.0, False)):
+        other = dict(state_dict={}, meta=dict(left_out_encoder=digest))
+        if same:
+            put_back_frozen(other, Frozen(), 'x.pth')
+            continue
+        with pytest.raises(ValueError, match=f'x.pth was trained on another encoder .*add up to {digest:g} .* to 6'):
+            put_back_frozen(other, Frozen(), 'x.pth')
+
+
+def test_an_encoder_that_is_trained_stays():
+    checkpoint = whole()
+    leave_out_frozen(checkpoint, Frozen(frozen=False))
+    assert checkpoint == whole()
+    assert 'meta' not in checkpoint

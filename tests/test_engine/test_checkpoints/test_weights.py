@@ -9,7 +9,14 @@ from torch.testing import assert_close
 
 from mlore_mm.apis import init_model
 from mlore_mm.engine.checkpoints import fill_model, read_checkpoint
-from mlore_mm.engine.checkpoints.weights import check_averages, check_values, require_all_weights
+from mlore_mm.engine.checkpoints import weights as module
+from mlore_mm.engine.checkpoints.weights import (
+    _few,
+    check_averages,
+    check_precision,
+    check_values,
+    require_all_weights,
+)
 from mlore_mm.registry import RUNNERS
 from mlore_mm.utils.unwrap import bare_model
 from tests.test_engine.test_runner import load
@@ -246,3 +253,28 @@ def test_eight_bits_are_no_weights():
         check_values(own, dict(a=own['a'].to(torch.float8_e4m3fn)), 'x.pth')
     for kind in (torch.float16, torch.bfloat16, torch.float64):
         check_values(own, dict(a=own['a'].to(kind)), 'x.pth')
+
+
+def test_whole_numbers_and_rounded_ones_of_a_training_that_goes_on():
+    own = dict(a=torch.ones(1), n=torch.ones(1, dtype=torch.long))
+    check_precision(
+        own, dict(a=torch.ones(1).double(), n=torch.ones(1, dtype=torch.int8), more=torch.ones(1).half()), 'x'
+    )
+    with pytest.raises(ValueError, match="x has weight 'a' rounded to torch.float16"):
+        check_precision(own, dict(a=torch.ones(1).half()), 'x')
+
+
+def test_no_more_than_six_names_are_listed():
+    assert _few(list('abcdef')) == 'a, b, c, d, e, f'
+    assert _few(list('abcdefg')) == 'a, b, c, d, e, f and 1 more'
+
+
+def test_what_only_training_uses_is_not_mentioned(monkeypatch):
+    said, model = [], nn.Linear(1, 1)
+    monkeypatch.setattr(module, '_warn', said.append)
+    found = {**model.state_dict(), 'criterion.x': torch.ones(1), 'gradient_surgery.y': torch.ones(1)}
+    fill_model(model, found, 'x.pth', None)
+    assert said == []
+    fill_model(model, {**found, 'other': torch.ones(1)}, 'x.pth', ())
+    assert said == ['1 weights of x.pth have no place in this model and are not used: other.']
+    fill_model(nn.Sequential(), {'a': torch.ones(1)}, 'x.pth', None)  # a model without weights lacks none
