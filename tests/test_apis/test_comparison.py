@@ -15,12 +15,15 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mlore_mm.apis.comparison import compare, jobs
+from mlore_mm.apis.comparison import compare, costs, jobs, worker
+from mlore_mm.apis.comparison.comparison import _said
 from mlore_mm.apis.comparison.costs import parameter_counts
-from mlore_mm.apis.comparison.plan import SINGLE, read_plan
-from mlore_mm.apis.comparison.results import directions, summarise
-from mlore_mm.apis.comparison.tables import format_score, markdown
-from mlore_mm.engine.hooks.run_clock_hook import peak_memory
+from mlore_mm.apis.comparison.pictures import _names, plot_costs, plot_scores
+from mlore_mm.apis.comparison.plan import SINGLE, _budget, _file_name, _system, read_plan, set_iterations
+from mlore_mm.apis.comparison.results import Row, Score, directions, summarise
+from mlore_mm.apis.comparison.tables import csv_text, format_cost, format_score, markdown, runs_text, task_title
+from mlore_mm.engine.hooks import run_clock_hook
+from mlore_mm.engine.hooks.run_clock_hook import RunClockHook, peak_memory, read_clock
 from tests.shared import REPO
 from tests.tiny import TRAINING, write_rooms, write_tiny
 
@@ -279,3 +282,340 @@ def test_peak_memory_is_in_bytes_everywhere(monkeypatch):
     for platform, wanted in (('linux', 3_072_000), ('darwin', 3000)):
         monkeypatch.setattr(sys, 'platform', platform)
         assert peak_memory() == wanted
+
+
+def score(mean, std=None):
+    return Score(mean, std, (mean,))
+
+
+def two_rows() -> list[Row]:
+    first = Row(
+        'd', 'e', 'b', 'x', dict(a=score(60.0, 2.0), b=score(0.5)), score(-1.5, 0.25), dict(trainable=2e6), 2, 4
+    )
+    first.failures = [('x, seed 3', 'no\n memory')]
+    return [first, Row('d', 'e', 'b', 'y', planned=1, costs=dict(gmacs=0.0))]
+
+
+def test_the_numbers_in_full_and_in_a_page():
+    lines = csv_text(two_rows(), TASKS).splitlines()
+    names = 'data,encoder,budget,system,done,planned,failed,a/IoU,a/IoU std,b/RMSE,b/RMSE std,delta_m,delta_m std'
+    assert lines == [
+        f'{names},trainable,frozen,gmacs,latency_ms,peak_memory,training_s',
+        'd,e,b,x,2,4,1,60.0,2.0,0.5,,-1.5,0.25,2000000.0,,,,,',
+        'd,e,b,y,0,1,0,,,,,,,,,0.0,,,',
+    ]
+    page = markdown('t', two_rows(), TASKS, 'cpu')
+    for line in (
+        '| system | runs | a IoU ↑ | b RMSE m ↓ | delta_m % | trained M | frozen M | GMACs | latency ms',
+        '| x | 2, 1 failed, 1 to do | 60.00 ± 2.00 | 0.500 | -1.50 ± 0.25 | 2 | - | - | - | - | - |',
+        '| y | 0, 1 to do | - | - | - | - | - | 0 | - | - | - |',
+        'data d; encoder e; budget b.',
+        'training process on cpu.',
+        '- x, seed 3: no memory',
+    ):
+        assert line in page, line
+    other = Row('d', 'f', 'b', 'y', failures=[('y', 'z')], planned=1)
+    page = markdown('t', [two_rows()[0], other], TASKS)
+    assert '| encoder | system |' in page
+    assert '| f | y | 0, 1 failed | failed | failed | failed |' in page
+    assert 'training process.' in page
+    assert 'Failed runs' not in markdown('t', two_rows()[1:], TASKS)
+
+
+def test_numbers_of_cells():
+    assert [format_score(score(x, 1.0)) for x in (9.9999, 10.0, -10.0)] == [
+        '10.000 ± 1.000',
+        '10.00 ± 1.00',
+        '-10.00 ± 1.00',
+    ]
+    assert [format_score(None, text) for text in ('-', 'failed')] == ['-', 'failed']
+    cells = [format_cost(*x) for x in ((None, 1), (0, 1), (99.94, 1), (100, 1), (1234567, 1e-6), (90, 1 / 60))]
+    assert cells == ['-', '0', '99.9', '100', '1.23', '1.5']
+    assert runs_text(Row('d', 'e', 'b', 'x', done=2, planned=2)) == '2'
+    assert task_title('a', TASKS['a']) == 'a IoU ↑'
+
+
+def test_bars_and_points():
+    figure = plot_scores(two_rows(), TASKS)
+    first, second = figure.axes
+    assert [text.get_text() for text in first.get_yticklabels()] == ['x', 'y']
+    (bar,) = first.patches
+    low, high = first.get_xlim()
+    assert bar.get_x() + bar.get_width() == pytest.approx(60)
+    assert (low, high) == pytest.approx((57, 63))  # one and a half spreads
+    assert [text.get_text() for text in first.texts] == [' not run']
+    assert second.get_xlim() == pytest.approx((0.49, 0.51))
+    assert first.get_ylim() == (1.5, -0.5)
+    rows = [*two_rows(), Row('d', 'e', 'b', 'z', gain=score(3.0), costs=dict(gmacs=2.0, training_s=90.0))]
+    rows[1].failures = [('y', 'z')]
+    assert [text.get_text() for text in plot_scores(rows, TASKS).axes[0].texts] == [' failed', ' not run']
+    macs, minutes = plot_costs(rows).axes
+    assert [text.get_text() for text in macs.texts] == [text.get_text() for text in minutes.texts] == ['z']
+    assert [ax.texts[0].xy for ax in (macs, minutes)] == [(2.0, 3.0), (1.5, 3.0)]
+    assert plot_costs(rows)._supxlabel.get_text() == 'without delta_m: y'
+    assert _names([rows[0], Row('d', 'f', 'c', 'x')]) == ['x, e, b', 'x, f, c']
+
+
+def run_of(folder, **more):
+    cfg = Config(dict(train_cfg=dict(max_iters=10)))
+    return SimpleNamespace(folder=lambda work_dir: folder, cfg=cfg, seconds=None, recipe='r' * 20, **more)
+
+
+def test_states_of_a_run(tmp_path):
+    run, states = run_of(tmp_path), []
+    for name, content in (('x.txt', ''), ('iter_2.pth', ''), ('failed.json', '{"a": 1}'), ('result.json', '{"b": 2}')):
+        (tmp_path / name).write_text(content)
+        states.append((jobs.state_of(run, tmp_path), jobs.outcome(run, tmp_path)))
+    missing = dict(status='missing')
+    assert states == [('to do', missing), ('half done', missing), ('failed', dict(a=1)), ('done', dict(b=2))]
+    for text in ('[1]', '{"cut', '{}'):
+        (tmp_path / 'result.json').write_text(text)
+        assert jobs.state_of(run, tmp_path) == 'failed'
+
+
+def test_a_probe_is_made_once_and_estimates(tmp_path, monkeypatch):
+    calls, clock = [], iter([0.0, 30.0])
+    monkeypatch.setattr(jobs.time, 'monotonic', lambda: next(clock))
+    found = dict(iteration_s=2.0, image_s=0.5, images=100, start_s=3.0)
+
+    def call(arguments, log):
+        calls.append(arguments)
+        (Path(arguments[0]) / 'probe.json').write_text(json.dumps(found))
+        return 0
+
+    monkeypatch.setattr(jobs, '_call', call)
+    run = run_of(tmp_path)
+    times = jobs.probe(run, tmp_path)
+    assert times == dict(found, start_s=8.0)  # of 30 s, 10 iterations took 20 and 4 images 2
+    assert jobs.probe(run, tmp_path) == times
+    assert calls == [[str(tmp_path / 'probes' / ('r' * 12)), '--probe']]
+    assert [path.name for path in (tmp_path / 'probes').iterdir()] == ['r' * 12 + '.json']
+    assert jobs.estimate(run, times) == 8 + 10 * 2 + 100 * 0.5
+    run.seconds = 7
+    assert jobs.estimate(run, times) == 8 + 7 + 50
+
+
+@pytest.mark.parametrize(
+    ('code', 'log', 'text'),
+    [
+        (-9, '', 'ended by SIGKILL, as a machine without memory does'),
+        (-15, 'ValueError: x', 'ended by SIGTERM'),
+        (1, 'ValueError: a\ntorch.Error: b\nRuntimeError: c\nno Error: d', 'RuntimeError: c'),
+        (1, 'ValueError: a\n' + 'line\n' * 40, 'ended with 1, see output.log in its folder'),
+        (3, None, 'ended with 3, see output.log in its folder'),
+    ],
+)
+def test_why_a_run_ended(tmp_path, code, log, text):
+    if log is not None:
+        (tmp_path / 'output.log').write_text(log)
+    assert jobs._explain(code, tmp_path / 'output.log') == text
+
+
+def test_a_child_is_taken_along(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setenv('PYTHONPATH', 'mine')
+
+    class Child:
+        def __init__(self, command, stdout, stderr, env):
+            done.append((command[1:], env['PYTHONPATH']))
+
+        def wait(self, timeout=None):
+            done.append(('wait', timeout))
+            if timeout is None:
+                raise KeyboardInterrupt
+            raise jobs.subprocess.TimeoutExpired('x', timeout)
+
+        def poll(self):
+            return None
+
+        def terminate(self):
+            done.append('terminate')
+
+        def kill(self):
+            done.append('kill')
+
+    with pytest.raises(KeyboardInterrupt):
+        jobs._call(['folder'], tmp_path / 'log', Child)
+    command = ['-m', 'mlore_mm.apis.comparison.worker', 'folder']
+    path = os.pathsep.join([str(Path(jobs.__file__).resolve().parents[3]), 'mine'])
+    assert done == [(command, path), ('wait', None), 'terminate', ('wait', 60), 'kill']
+
+
+def test_sigterm_ends_the_program_as_an_interruption_does():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end, jobs.ending_softly():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_is_said_of_a_run():
+    tasks = dict(a=dict(headline='IoU', value=1.23456), b=dict(headline='RMSE', value=100))
+    assert _said(dict(status='done', tasks=tasks)) == 'a IoU 1.235, b RMSE 100'
+    assert _said(dict(status='failed', reason='a\n b' + 'c' * 300)) == f'FAILED (a b{"c" * 197})'
+    assert _said(dict(status='missing')) == 'FAILED ()'
+
+
+@pytest.mark.parametrize(
+    ('entry', 'found'),
+    [
+        (dict(iterations=5.0), ('5 iterations', 5, None)),
+        (dict(seconds=90), ('90 s', None, 90.0)),
+        (dict(seconds=0.5, iterations=None), ('0.5 s', None, 0.5)),
+        (None, None),
+        (dict(seconds=1, iterations=1), None),
+        (dict(seconds=-1), None),
+        (dict(iterations='many'), None),
+    ],
+)
+def test_budgets(entry, found):
+    if found is not None:
+        assert _budget(entry, 'p.py') == found
+        return
+    with pytest.raises(ValueError, match=r'The plan p.py needs budget=dict\(iterations=N\) or'):
+        _budget(entry, 'p.py')
+
+
+def test_lengths_names_and_systems(tmp_path):
+    for iterations, interval in ((10, 2), (11, 3), (3, 1)):
+        cfg = Config(dict(max_iters=1, train_cfg=dict(a=1), default_hooks=dict(checkpoint=dict())))
+        set_iterations(cfg, iterations)
+        assert cfg.train_cfg == dict(a=1, max_iters=iterations, val_interval=iterations)
+        assert (cfg.max_iters, cfg.default_hooks.checkpoint.interval) == (iterations, interval)
+    assert _file_name('a b/c-1.5+é') == 'a-b-c-1.5+é'
+    (tmp_path / 'plans').mkdir()
+    (tmp_path / 'a.py').touch()
+    plan = tmp_path / 'plans' / 'p.py'
+    assert _system('a.py', 'x', plan) == dict(config=tmp_path / 'a.py', cfg_options={}, encoders=None)
+    with pytest.raises(ValueError, match='x of the plan .* names no `config`'):
+        _system(dict(encoders=['e']), 'x', plan)
+
+
+def test_encoders_options_and_seeds_of_a_plan(plan):
+    options = dict(
+        encoders=dict(one={}, two=dict(cfg_options={'model.backbone.base_channels': 4, 'crop_size': (32, 32)})),
+        systems=dict(_delete_=True, a='sharing.py', b=dict(config='sharing.py', encoders=['two'])),
+        single_task=None,
+        seeds=[5, 3],
+        name='mine',
+    )
+    found = read_plan(plan, options)
+    assert [run.title for run in found.runs] == [
+        f'{pair}, seed {seed}' for seed in (5, 3) for pair in ('one, a', 'two, a', 'two, b')
+    ]
+    assert (found.name, found.data, found.budget, found.tasks) == ('mine', 'noise', '4 iterations', ('depth', 'semseg'))
+    one, two, _ = found.runs[:3]
+    assert (one.cfg.model.backbone.base_channels, two.cfg.model.backbone.base_channels) == (8, 4)
+    assert one.cfg.randomness.seed == 5
+    hook = one.cfg.default_hooks.checkpoint
+    assert (hook.by_epoch, hook.max_keep_ckpts, hook.save_best, 'work_dir' in one.cfg) == (False, 1, None, False)
+    assert [backend.type for backend in one.cfg.visualizer.vis_backends] == ['LocalVisBackend']
+    assert one.folder('w') == Path('w/runs') / f'one_a_seed5_{one.digest[:8]}'
+    for wrong, text in (
+        (dict(seeds=[1, 1]), 'has a seed twice'),
+        (dict(systems={SINGLE: 'sharing.py'}), 'is the name of'),
+    ):
+        with pytest.raises(ValueError, match=text):
+            read_plan(plan, wrong)
+    with pytest.raises(ValueError, match='There is no plan nowhere.py'):
+        read_plan('nowhere.py')
+
+
+# ---- costs and clocks ------------------------------------------------------------------------------------------
+def test_latency_is_the_median_of_three(monkeypatch):
+    speeds, asked = iter([4.0, 100.0, 5.0]), []
+
+    def measure(model, batches, warmup):
+        asked.append(([batch['inputs'][0].shape for batch in batches], warmup, model.training))
+        return next(speeds)
+
+    monkeypatch.setattr(costs, 'images_per_second', measure)
+    assert costs._latency(Module(), (32, 64)) == 200  # ms
+    assert asked == [([(3, 32, 64)] * 5, 2, False)] * 3
+    assert costs._padded(SimpleNamespace(data_preprocessor=SimpleNamespace(size_divisor=32)), (33, 64)) == (64, 64)
+    assert costs._try(lambda: 1 / 2) == 0.5
+    assert costs._try(lambda: [].x) is None
+    with pytest.raises(ZeroDivisionError):
+        costs._try(lambda: 1 / 0)
+
+
+class Module:
+    """A model without a form of deployment."""
+
+    training = True
+
+    def eval(self):
+        self.training = False
+
+
+def test_the_clock_of_a_training(tmp_path, monkeypatch):
+    """Iterations of 2 s, of which every 20th is written; a validation is not counted; a resumed one goes on."""
+    clock, memory = SimpleNamespace(now=0.0), iter([50, 40, 30])
+    monkeypatch.setattr(run_clock_hook.time, 'monotonic', lambda: clock.now)
+    monkeypatch.setattr(run_clock_hook, 'peak_memory', lambda: next(memory))
+    file = tmp_path / 'clock.json'
+    hook, runner = RunClockHook(str(file)), SimpleNamespace(iter=0, max_iters=22)
+    assert read_clock(file) == {}
+
+    def go(hook, first, last):
+        for runner.iter in range(first, last):
+            clock.now += 2
+            hook.after_train_iter(runner, 0)
+
+    hook.before_train(runner)
+    go(hook, 0, 19)
+    assert not file.exists()
+    clock.now += 1000
+    hook.after_val_epoch(runner)
+    go(hook, 19, 21)
+    assert read_clock(file) == dict(iterations=20, seconds=40.0, recent=[2.0] * 10, memory=50)
+    again, runner.iter = RunClockHook(str(file)), 10
+    again.before_train(runner)
+    assert (again.seconds, again.memory, again.recent) == (20.0, 50, [])
+    go(again, 10, 22)
+    assert read_clock(file) == dict(iterations=22, seconds=44.0, recent=[2.0] * 10, memory=50)
+    fresh, runner.iter = RunClockHook(str(file)), 0
+    fresh.before_train(runner)
+    assert (fresh.seconds, fresh.memory) == (0, 0)
+    file.write_text('[1]')
+    assert read_clock(file) == {}
+
+
+def test_the_score_is_that_of_the_last_iteration(tmp_path, monkeypatch):
+    """An evaluation of another iteration is made again, from the newest checkpoint, on the validation set."""
+    row = dict(headline='RMSE', value=0.5, unit='m', higher_is_better=False, more=1)
+    file, asked = tmp_path / 'evaluation.json', []
+
+    def write(iteration, value=0.5):
+        tasks = dict(depth=dict(row, value=value))
+        file.write_text(json.dumps(dict(iteration=iteration, images=3, tasks=tasks)))
+
+    def test(cfg, checkpoint):
+        asked.append((cfg.test_dataloader, cfg.test_evaluator, checkpoint))
+        write(None, 0.25)
+
+    monkeypatch.setattr(worker, 'run_test', test)
+    monkeypatch.setattr(worker, 'newest_whole_checkpoint', lambda folder: (f'{folder}/iter_4.pth', []))
+    cfg = Config(dict(val_dataloader=1, val_evaluator=2, test_dataloader=3, test_evaluator=4))
+    write(4)
+    row.pop('more')
+    assert worker._scores(cfg, tmp_path, 4) == dict(tasks=dict(depth=row), images=3)
+    assert asked == []
+    write(2)
+    assert worker._scores(cfg, tmp_path, 4)['tasks']['depth']['value'] == 0.25
+    assert asked == [(1, 2, f'{tmp_path}/iter_4.pth')]
+    assert cfg.test_dataloader == 3
+    write(4, None)
+    with pytest.raises(ValueError, match='The score of depth is not a number'):
+        worker._scores(cfg, tmp_path, 4)
+
+
+def test_what_a_worker_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, 'probe', lambda folder: dict(a=1))
+    monkeypatch.setattr(worker, 'train_and_measure', lambda folder: [][0])
+    assert worker.main([str(tmp_path), '--probe']) == 0
+    assert json.loads((tmp_path / 'probe.json').read_text()) == dict(a=1)
+    assert worker.main([str(tmp_path)]) == 1
+    failed = json.loads((tmp_path / 'failed.json').read_text())
+    assert failed == dict(status='failed', reason='IndexError: list index out of range')
+    assert not (tmp_path / 'result.json').exists()

@@ -38,3 +38,8 @@ def test_sources_in_the_order_of_the_tasks():
     assert reorder_sources(state, list(TASKS), dict(semseg=['depth', 'normals']))[key].equal(state[key])
     with pytest.raises(ValueError, match='has to name all other tasks'):
         reorder_sources(state, list(TASKS), dict(semseg=['depth']))
+    with pytest.raises(ValueError, match="'depth' needs an exchange"):
+        reorder_sources(state, list(TASKS), dict(depth=['semseg', 'normals']))
+    with pytest.raises(ValueError, match="'semseg' needs an exchange"):
+        reorder_sources(state, list(TASKS), order, scale=2)
+    assert state[key].flatten().tolist() == [0, 1, 2, 3]

@@ -32,6 +32,7 @@ def test_command_line_functions(tmp_path):
     (tmp_path / 'config.py').write_text(f'tasks = {COMPACT.tasks!r}\nmodel = {config_without_tasks()!r}\n')
     files = [str(tmp_path / name) for name in ('published.pth', 'ours.pth', 'back.pth', 'config.py')]
     assert 'human_parts' in convert_to_ours('m3vit', files[0], files[1], files[3])
+    assert torch.load(files[1], weights_only=True)['meta'] == dict(tasks=list(COMPACT.tasks), system='m3vit', epoch=3)
     convert_to_published('m3vit', files[1], files[2])
     back = torch.load(files[2], weights_only=True)['model']
     assert all(torch.equal(back[key], x) for key, x in COMPACT.checkpoint.items())
@@ -55,9 +56,18 @@ def test_rank_files_have_to_be_complete(tmp_path):
     torch.save(dict(state_dict=dict(c=torch.ones(1))), tmp_path / '2.pth')
     with pytest.raises(ValueError, match='2.pth holds other tensors'):
         read_rank_files(tmp_path)
+    (tmp_path / '2.pth').unlink()
+    torch.save(dict(state_dict=dict(b=torch.ones(1), d=torch.ones(1))), tmp_path / '1.pth')
+    with pytest.raises(ValueError, match='1.pth holds other tensors'):  # than the first
+        read_rank_files(tmp_path)
+    (tmp_path / 'notes.pth').touch()
+    torch.save(dict(state_dict=dict(b=torch.ones(1))), tmp_path / '2.pth')
     (tmp_path / '1.pth').unlink()
     with pytest.raises(ValueError, match='0.pth to N-1.pth'):
         read_rank_files(tmp_path)
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(ValueError, match=r'holds the rank files \[\]'):
+        read_rank_files(tmp_path / 'empty')
 
 
 def test_a_router_without_a_task():
@@ -65,6 +75,11 @@ def test_a_router_without_a_task():
     state['module.backbone.blocks.1.mlp.gate.3.w_gate'] = torch.zeros(1)
     with pytest.raises(ValueError, match='router of a task without a decoder'):
         M3VIT.to_ours(state)
+
+
+def test_decoders_of_tasks_that_it_does_not_know():
+    with pytest.raises(ValueError, match=r"named \['flow', 'semseg'\], of which .* does not know \['flow'\]"):
+        M3VIT.to_ours({f'module.decoders.{task}.norm.weight': 1 for task in ('semseg', 'flow')})
 
 
 def test_columns_of_tasks_there_and_back():

@@ -7,9 +7,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mlore_mm.converters import INVPT
+from mlore_mm.converters import INVPT, published
+from mlore_mm.converters import SYSTEMS as TABLES
 from mlore_mm.converters.mlore import mm_to_official, official_to_mm
-from mlore_mm.converters.mlore_layout import differences, fitting_configs, read_layout
+from mlore_mm.converters.mlore_files import _explain, _names, _number
+from mlore_mm.converters.mlore_layout import MLoRELayout, _resolve_grid, differences, fitting_configs, read_layout
 from mlore_mm.registry import MODELS
 from mlore_mm.tasks import bind_tasks
 from tests.mlore_models import randomise
@@ -126,6 +128,12 @@ def test_grid_has_to_be_known(tiny):
     _, _, official, _ = tiny
     with pytest.raises(ValueError, match='6 positions are not a square grid.*--grid H W'):
         read_layout(official)
+    for pixels, grid in ((1024, (32, 32)), (1008, (28, 36)), (9, (3, 3))):
+        assert _resolve_grid(pixels, None, None) == grid
+    config = Config(dict(model=dict(module=dict(decode_head=dict(grid=[2, 3])))))
+    assert _resolve_grid(6, None, config) == (2, 3)
+    assert _resolve_grid(9, None, config) == (3, 3)  # that of the config does not fit
+    assert _resolve_grid(6, [6, 1], config) == (6, 1)
     with pytest.raises(ValueError, match='--grid 2 4 does not fit: the checkpoint has 6 positions'):
         read_layout(official, grid=(2, 4))
     assert read_layout(official, grid=(3, 2)).grid == (3, 2)
@@ -219,3 +227,121 @@ def test_invpt_there_and_back_with_what_it_never_uses():
     assert set(ours) == set(state)
     assert all(torch.equal(ours[key], value) for key, value in state.items())
     assert never.removeprefix('module.') in {key.removeprefix('module.') for key in left_out}
+
+
+def test_the_layout_in_words_and_in_a_file():
+    layout = MLoRELayout(16, 4, 8, dict(depth=1), 12, (3, 5), 2, 4, (2, 3))
+    assert layout.describe().splitlines() == [
+        'encoder: 4 blocks of width 16, input 16 x 24 (grid 2 x 3)',
+        'decoder: D=12, 4 stages, 2 experts of ranks [3, 5], task rank 2',
+        'tasks: depth (1)',
+    ]
+    assert (layout.to_meta()['ranks'], layout.to_meta()['tasks'], layout.to_meta()['grid']) == (
+        [3, 5],
+        dict(depth=1),
+        [2, 3],
+    )
+
+
+def test_a_grid_that_fits_no_size_and_parts_that_are_missing(tiny):
+    *_, official, _ = tiny
+    key = 'module.backbone.pos_embed'
+    with pytest.raises(ValueError, match='The position embedding has 5 patches, the router 6 pixel weights'):
+        read_layout({**official, key: official[key][:, :-1]}, grid=(2, 3))
+    for part in ('heads.', 'lora_list_1', 'pos_embed'):
+        with pytest.raises(ValueError, match='not a published MLoRE checkpoint: it lacks'):
+            read_layout({k: v for k, v in official.items() if part not in k}, grid=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'line'),
+    [
+        ('embed_dims=8', 'embed_dims=9', 'model.decode_head.embed_dims: checkpoint 8, config 9'),
+        ('task_rank=3', 'task_rank=2', 'model.decode_head.task_rank: checkpoint 3, config 2'),
+        ('grid=(2, 3)', 'grid=(3, 2)', 'model.decode_head.grid: checkpoint (2, 3), config (3, 2)'),
+        ('num_layers=4', 'num_layers=5', 'encoder depth (model.backbone.arch): checkpoint 4, config 5'),
+        (
+            'img_size=(32, 48)',
+            'img_size=48',
+            'grid (model.backbone.img_size / patch_size): checkpoint (2, 3)',
+        ),
+        (
+            '[16] * 4',
+            '[16] * 3',
+            'stages (model.decode_head.in_channels): checkpoint [16, 16',
+        ),
+        (
+            "type='PlainViT'",
+            "type='mmseg.ResNet', depth=18",
+            'model: PlainViT and MLoREDecodeHead are needed, not mm',
+        ),
+    ],
+)
+def test_each_difference_is_named(tiny, old, new, line):
+    config, _, official, folder = tiny
+    layout = read_layout(official, config=bind_tasks(Config.fromfile(config)))
+    assert CONFIG.count(old) == 1
+    (folder / 'other.py').write_text(CONFIG.replace(old, new))
+    (found,) = differences(layout, bind_tasks(Config.fromfile(folder / 'other.py')))
+    assert found.startswith(line)
+
+
+def test_other_ranks_do_not_go_back(tiny, run):
+    config, model, _, folder = tiny
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'trained.pth')
+    (folder / 'other.py').write_text(CONFIG.replace(str(RANKS), '[2, 3, 5, 8]'))
+    result = run(folder / 'trained.pth', folder / 'out.pth', '--reverse', '--config', folder / 'other.py')
+    assert 'has experts of 17 ranks in all, but ranks=[2, 3, 5, 8] add up to 18' in result.stderr
+
+
+def test_what_is_told_of_a_file():
+    left_out = dict(a='r', b='r', c='r', d='r', e='s')
+    assert _explain(left_out) == ['left out 4 tensors, r: a, b, c, ...', 'left out 1 tensors, s: e']
+    assert _names(['x', 'y']) == 'x, y'
+    assert _names([]).startswith('none in configs/mlore fits')
+    assert [_number(file, 'epoch', 'f') for file in (dict(model=1, epoch=3), dict(epoch=3), dict(model=1))] == [3, 0, 0]
+    with pytest.raises(ValueError, match="f says 'epoch' is 'x', where a number"):
+        _number(dict(model=1, epoch='x'), 'epoch', 'f')
+
+
+# ---- the other systems -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize('name', sorted({'pad_net', 'mti_net', 'task_prompter', 'mtan'} & {*SYSTEMS}))
+def test_systems_there_and_back(name):
+    model = MODELS.build(SYSTEMS[name].config())
+    randomise(model)
+    state = {key: x for key, x in model.state_dict().items() if not key.startswith('criterion.')}
+    there = TABLES[name].to_published(state)
+    assert all(key.startswith('module.') for key in there)
+    back, left_out = TABLES[name].to_ours(there)
+    assert set(back) == set(state)
+    assert all(torch.equal(back[key], x) for key, x in state.items())
+    assert len(there) - len(left_out) == len(state)
+
+
+def test_weights_that_do_not_fit_are_counted_by_kind():
+    model = torch.nn.BatchNorm1d(2)
+    state = {key: x for key, x in model.state_dict().items() if key != 'num_batches_tracked'}
+    published.check_fit(state, model, 'x')
+    wrong = dict(state, bias=torch.zeros(3), more=torch.zeros(1))
+    del wrong['weight']
+    message = r'^x: tensors 1 missing, such as weight; 1 surplus, such as more; 1 of another shape, such as bias \(3,'
+    with pytest.raises(ValueError, match=message):
+        published.check_fit(wrong, model, 'x')
+
+
+@pytest.mark.parametrize(
+    'file', [dict(a=1), dict(model=dict(a=1)), dict(state_dict=dict(a=1)), dict(model=dict(state_dict=dict(a=1)))]
+)
+def test_weights_of_a_published_file(file):
+    def tensors(x):
+        return {key: tensors(value) if isinstance(value, dict) else torch.ones(1) for key, value in x.items()}
+
+    assert list(published.published_state(tensors(file))) == ['a']
+    for wrong in (file, dict(model={}), [1]):
+        with pytest.raises(ValueError, match='x.pth holds no tensors under "model" or "state_dict", nor itself, but'):
+            published.published_state(wrong, 'x.pth')
+
+
+def test_a_converter_that_there_is_not():
+    with pytest.raises(ValueError, match=r"No converter is called 'x'; there are \['cross_stitch', "):
+        published._table('x')

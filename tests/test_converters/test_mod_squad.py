@@ -69,3 +69,16 @@ def test_tasks_that_are_called_by_numbers_come_in_their_order():
     """A published file knows positions only; of twelve tasks '10' is not the second."""
     state = {f'backbone.task_embedding.{i}': torch.full((2,), float(i)) for i in reversed(range(12))}
     assert MOD_SQUAD.to_published(state)['task_embedding'][0, :, 0].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize('images', [True, False])
+def test_the_norm_of_whole_images_is_kept_where_a_task_uses_it(images):
+    state = {'task_embedding': torch.zeros(1, 1, 2), 'norm.weight': torch.ones(2), 'norm.bias': torch.zeros(2)}
+    state |= {'fc_norm.weight': torch.ones(2), 'fc_norm.bias': torch.zeros(2)}
+    state |= {f'task_heads.0.{0 if images else 1}.weight': torch.ones(2)}
+    ours, left_out = ModSquadTable(['a']).to_ours(state)
+    assert ('decode_head.image_norm.weight' in ours) is images
+    assert sorted(left_out) == [] if images else ['fc_norm.bias', 'fc_norm.weight']
+    back = ModSquadTable(['a']).to_published(ours)
+    assert set(back) == set(state)
+    assert all(torch.equal(back[key], x) for key, x in state.items())

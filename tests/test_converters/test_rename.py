@@ -20,6 +20,14 @@ def test_there_and_back():
     assert left_out == {'module.old_head.weight': 'a head that is not called'}
     del theirs['module.old_head.weight']
     assert TABLE.to_published(ours) == theirs
+    assert TABLE.to_ours({'encoder.11.weight': 1})[0] == {'backbone.layers.11.weight': 1}
+    assert TABLE.for_tasks(['a']) is TABLE
+
+
+def test_the_first_row_that_fits_decides():
+    table = KeyTable([('a.{i}.{p}', 'x.{i}.{p}'), ('a.{rest}', 'y.{rest}')], prefix='')
+    assert (table.ours('a.1.bias'), table.ours('a.b.bias')) == ('x.1.bias', 'y.b.bias')
+    assert table.to_published({'y.b': 1}) == {'a.b': 1}
 
 
 def test_dots_are_dots_and_repeated_pieces_agree():
