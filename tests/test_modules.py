@@ -23,8 +23,6 @@ SHARED = {
     'apis/inference/save_predictions': 'test_tools/test_train_and_test.py',
     'apis/training/test': 'test_tools/test_train_and_test.py',
     'apis/training/train': 'test_tools/test_train_and_test.py',
-    'visualization/boundary_plot': 'test_tools/test_eval_boundary.py',
-    'visualization/routing_plot': 'test_apis/test_routing_report.py',
     # parts of the inferencer, the page, export and conversion
     'apis/deploy/export_check': 'test_apis/test_export.py',
     'apis/inference/inferencer_options': 'test_apis/test_inferencer.py',

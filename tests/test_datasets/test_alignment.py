@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mlore_mm.datasets.alignment import Alignment
+from mlore_mm.datasets.alignment import AS_IT_IS, SQUARE_TURNS, TURNS, Alignment
 from mlore_mm.datasets.survey import Photo, TaskSurvey
 from mlore_mm.tasks import Depth, SemSeg
 
@@ -73,3 +73,46 @@ def test_exif_tags_are_counted_for_the_data_set():
         survey.add(depth, depth, None, Photo(np.zeros((20, 30, 3), np.uint8), orientation))
     (finding,) = survey.alignment.findings(survey.task)
     assert str(finding).startswith('warning: photos: 2 photos have an EXIF tag that asks to be turned')
+
+
+def test_how_sure_a_warning_is():
+    """Another way has to be 15 % better in the sum, in 8 of 10 images, and over 4 images; the best one is told."""
+
+    def judged(images=10, now=100.0, wins=8, **sums):
+        made = Alignment()
+        made.images = images
+        made.scores.update({AS_IT_IS: now, **{way.replace('_', ' '): score for way, score in sums.items()}})
+        made.wins.update(dict.fromkeys(sums, wins))
+        return made.findings(SemSeg(name='s'))
+
+    (finding,) = judged(mirrored=116)
+    assert finding.text.endswith('(11.60 times the mean gradient, better in 8 of 10 images), and not as it is (10.00)')
+    assert judged(mirrored=114) == judged(mirrored=116, wins=7) == judged(mirrored=116, images=3) == []
+    assert len(judged(mirrored=116, images=4, wins=4)) == 1
+    assert len(judged(mirrored=115)) == 1
+
+
+def test_sums_of_square_images_are_kept_apart():
+    (photo, ids), (wide, wide_ids) = next(scenes(1, (64, 64))), next(scenes(1, (60, 80)))
+    one, other = Alignment(), Alignment()
+    one.add(photo, ids, np.ones((64, 64), bool), 3)
+    other.add(wide, wide_ids, np.ones((60, 80), bool))
+    merged = one.merge(other)
+    assert (merged.images, merged.square_images, merged.tagged) == (2, 1, 1)
+    assert set(merged.square) == {AS_IT_IS, *TURNS, *SQUARE_TURNS} == set(merged.scores)
+    assert merged.scores['transposed'] == merged.square['transposed']
+    assert merged.scores['mirrored'] > merged.square['mirrored']
+    assert merged.scores[AS_IT_IS] > 2 * 1.3  # about 2 each
+
+
+def test_large_photos_are_thinned_out_and_unlabelled_borders_left_out():
+    label = np.zeros((600, 512), np.uint8)
+    label[:, 256:] = 1
+    image = np.repeat(label[..., None] * 200, 3, axis=2)
+    large, small = Alignment(), Alignment()
+    large.add(image, label, np.ones(label.shape, bool))
+    small.add(image[::2, ::2], label[::2, ::2], np.ones((300, 256), bool))
+    assert large.scores == small.scores
+    nothing = Alignment()
+    nothing.add(image, label, np.abs(np.arange(512) - 256)[None].repeat(600, axis=0) > 2)
+    assert nothing.images == 0

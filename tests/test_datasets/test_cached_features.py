@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from torch.testing import assert_close
 
 from mlore_mm.datasets import CachedFeaturesDataset
-from mlore_mm.datasets.cached_features import data_recipe, pack_sample, sample_keys
+from mlore_mm.datasets.cached_features import data_recipe, pack_sample, sample_keys, unpack_sample
 from mlore_mm.registry import DATASETS
 from mlore_mm.utils.feature_store import FeatureStore, FeatureStoreError
 from mlore_mm.utils.seeding import SeededIndex, seed_all
@@ -152,3 +152,42 @@ def test_an_unfinished_store_is_refused(filled):
         file.write(bytes(24 * 3))
     with pytest.raises(FeatureStoreError, match='3 of 12 records are missing'):
         CachedFeaturesDataset(config(root), str(path))
+
+
+def test_the_first_folder_that_fits_is_taken(filled):
+    root, path, seen = filled
+    other = config(root, pipeline=PIPELINE[:2] + PIPELINE[3:])
+    dataset = DATASETS.build(other)
+    FeatureStore.create(path / 'other', data_recipe(dataset, other), sample_keys(dataset), 1)
+    for splits in (('none', 'other', 'train'), ('train', 'other')):
+        found = CachedFeaturesDataset(config(root), str(path), splits=splits)
+        assert found.store.folder == path / 'train'
+    with pytest.raises(FeatureStoreError, match='(?s)other was made by something else.*- pipeline'):
+        CachedFeaturesDataset(config(root), str(path), splits=('none', 'other'))
+    with pytest.raises(FeatureStoreError, match='There is no store of features in .*none'):
+        CachedFeaturesDataset(config(root), str(path), splits=('none',))
+
+
+def test_indices_wrap_around_and_paths_are_those_of_today(filled):
+    root, path, seen = filled
+    dataset = CachedFeaturesDataset(config(root), str(path), augmentations=1)
+    today = dict(img_path='moved', label_paths=dict(depth='d'))
+    dataset.dataset.get_data_info = lambda index: dict(today, index=index)
+    sample = dataset[SeededIndex(-1, 5)]['data_samples']
+    assert (sample.sample_id, sample.img_path, sample.label_paths) == ('c', 'moved', dict(depth='d'))
+    state = torch.get_rng_state()
+    assert torch.equal(dataset[0]['data_samples'].gt.depth, seen[0, 0]['data_samples'].gt.depth)
+    assert torch.equal(torch.get_rng_state(), state)  # nothing to choose from
+
+
+def test_what_comes_twice_is_numbered(filled):
+    root, path, seen = filled
+    twice = DATASETS.build(dict(type='RepeatDataset', times=2, dataset=config(root)))
+    assert sample_keys(twice) == ['a', 'b', 'c', 'a#2', 'b#2', 'c#2']
+    data = seen[0, 0]
+    data['data_samples'].set_metainfo(dict(batch_input_shape=(9, 9), own_shape=(8, 8)))
+    record = np.frombuffer(pack_sample(data, [torch.ones(2, 3, 4), torch.zeros(1)]), np.uint8)
+    again = unpack_sample(record, ['depth'])
+    assert not {'batch_input_shape', 'own_shape'} & set(again['data_samples'].metainfo_keys())
+    assert [tuple(x.shape) for x in again['features']] == [(2, 3, 4), (1,)]
+    assert (again['inputs'].shape, again['inputs'].dtype) == (data['inputs'].shape, torch.uint8)

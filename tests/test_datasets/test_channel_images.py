@@ -141,3 +141,25 @@ def test_the_inferencer_takes_them(tmp_path):
 def test_each_reason_alone_is_enough_to_refuse(tmp_path, image):
     with pytest.raises(ValueError, match=rf'a.npy (holds|cannot).*{image.dtype}'):
         read_channels(write(tmp_path / 'a.npy', image), 4)
+
+
+def test_numbers_are_stretched_from_the_first_to_the_last_percent():
+    ramp = np.arange(101.0)[:, None, None]
+    shown = first_three(ramp)
+    assert shown.shape == (101, 1, 3)
+    assert shown[[0, 1, 50, 99, 100], 0, 0].tolist() == [0, 0, 127, 255, 255]
+    assert first_three(np.full((2, 2, 1), 3.0)).max() == 0
+    assert first_three(IMAGE[..., :2])[..., 2].tolist() == IMAGE[..., 0].tolist()
+    four = np.dstack([IMAGE[..., :3], IMAGE[..., 3]])
+    np.testing.assert_array_equal(first_three(four), IMAGE[..., :3])
+
+
+def test_arrays_with_channels_first_grey_ones_and_photos(tmp_path):
+    np.testing.assert_array_equal(picture_of(write(tmp_path / 'a.npy', IMAGE.transpose(2, 0, 1))), IMAGE[..., 2::-1])
+    grey = picture_of(write(tmp_path / 'b.npy', IMAGE[..., 0]))
+    np.testing.assert_array_equal(grey, np.repeat(IMAGE[..., :1], 3, axis=2))
+    np.testing.assert_array_equal(picture_of(write(tmp_path / 'c.png', IMAGE[..., :3])), IMAGE[..., 2::-1])
+    two = read_channels(write(tmp_path / 'd.npy', IMAGE[..., :2]), 2)
+    np.testing.assert_array_equal(two, IMAGE[..., :2])
+    with pytest.raises(ValueError, match='e.npy holds NaN or infinite numbers'):
+        read_channels(write(tmp_path / 'e.npy', np.full((2, 3, 4), np.inf, np.float32)), 4)

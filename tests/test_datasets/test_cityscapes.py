@@ -8,8 +8,9 @@ import pytest
 from mmengine.config import Config
 from numpy.testing import assert_allclose
 
-from mlore_mm.datasets import CityscapesDataset
+from mlore_mm.datasets import CityscapesDataset, intrinsics
 from mlore_mm.datasets.checking_config import check_dataset, open_datasets
+from mlore_mm.datasets.intrinsics import read_camera
 from mlore_mm.datasets.transforms import NormalsFromDepth
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import bind_tasks
@@ -145,3 +146,49 @@ def test_normals_are_written_where_the_task_is_there_only():
     data['targets']['normals'] = np.zeros((16, 20, 3), np.float32)
     length = np.linalg.norm(step.transform(data)['targets']['normals'], axis=2)
     assert length.max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(intrinsic=dict(fx=60, fy=0, u0=1, v0=1)), "number 'fy' in 'intrinsic', above 0 if a length, found 0"),
+        (dict(intrinsic=dict(fx=60, fy=1, u0='1', v0=1)), "number 'u0' in 'intrinsic'.*found '1'"),
+        (dict(extrinsic=dict(baseline=-0.2)), "number 'baseline' in 'extrinsic'.*found -0.2"),
+        (dict(extrinsic={}), "number 'baseline'.*found None"),
+    ],
+)
+def test_cameras_that_are_none(tmp_path, change, message):
+    (tmp_path / 'c.json').write_text(json.dumps({**CAMERA, **change}))
+    with pytest.raises(ValueError, match=f'c.json needs a {message}'):
+        read_camera(str(tmp_path / 'c.json'))
+    for text in ('[]', '{'):
+        (tmp_path / 'c.json').write_text(text)
+        with pytest.raises(ValueError, match='c.json'):
+            read_camera(str(tmp_path / 'c.json'))
+
+
+def test_a_camera_follows_its_image():
+    read, moved = (dict(intrinsics=(6.0, 5.0, 3.0, 2.0)) for _ in range(2))
+    intrinsics.resized(read, down=2, across=3)
+    assert read['intrinsics'] == (18, 10, 9, 4)
+    intrinsics.shifted(read, top=1, left=-2)
+    assert read['intrinsics'] == (18, 10, 7, 5)
+    intrinsics.mirrored(moved, 11)
+    assert moved['intrinsics'] == (6, 5, 7, 2)
+    for change in (lambda x: intrinsics.resized(x, 2, 2), lambda x: intrinsics.mirrored(x, 3)):
+        change(nothing := {})
+        assert nothing == {}
+    intrinsics.shifted({}, 1, 1)
+
+
+def test_labels_of_depth_in_bytes_and_of_other_names():
+    step = NormalsFromDepth(depth='far', normals='n')
+    targets = dict(far=np.full((16, 20), 2, np.uint8), n=np.zeros((16, 20, 3), np.float32))
+    data = dict(img=np.zeros((16, 20, 3), np.uint8), targets=dict(targets), intrinsics=(9.0, 9.0, 10.0, 8.0))
+    normals = step.transform(data)['targets']['n']
+    assert_allclose(normals[2:-2, 2:-2], np.broadcast_to((0, 0, 1), (12, 16, 3)), atol=1e-6)
+    assert not normals[[0, 1, -2, -1]].any()
+    with pytest.raises(ValueError, match=r"the task 'far' of an image, but there are labels of \['n'\]"):
+        step.transform(dict(data, targets=dict(n=targets['n'])))
+    with pytest.raises(ValueError, match='needs the intrinsics of the camera of x.png'):
+        step.transform(dict(img=data['img'], targets=dict(targets), img_path='x.png'))

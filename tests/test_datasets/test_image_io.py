@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from mlore_mm.datasets.image_io import read_image, read_png
+from mlore_mm.datasets.image_io import check_whole, decode_image, exif_orientation, read_image, read_png
 from tests.test_datasets.archives import write_image
 
 
@@ -94,3 +94,42 @@ def test_bilevel_png_is_refused_because_decoders_stretch_it(tmp_path):
     (tmp_path / 'x.png').write_bytes(buffer.getvalue())
     with pytest.raises(ValueError, match=r'x.png is a greyscale PNG with 1 bit\(s\) a pixel'):
         read_png(str(tmp_path / 'x.png'))
+
+
+def test_the_tag_of_a_photo_is_read_or_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(photo((4, 5))).save(file, 'JPEG', exif=exif)
+    assert exif_orientation(io.BytesIO(file.getvalue())) == 6
+    assert exif_orientation('none.jpg') == 1
+
+
+def test_files_for_pillow_are_looked_at_first(tmp_path):
+    png = write_image(tmp_path / 'x.png', photo()).read_bytes()
+    jpeg = write_image(tmp_path / 'x.jpg', photo()).read_bytes()
+    for data in (png, jpeg, b'of another format'):
+        check_whole(data, 'x')
+    with pytest.raises(ValueError, match='x cannot be decoded'):
+        check_whole(png[:-20], 'x')
+    with pytest.raises(ValueError, match=r'x is damaged \(\d+ bytes\): the decoder says "'):
+        check_whole(jpeg[: len(jpeg) // 2] + b'\xff\xd9', 'x')
+
+
+def test_a_webp_has_the_length_that_it_says():
+    file = io.BytesIO()
+    Image.fromarray(photo((9, 8))).save(file, 'WEBP')
+    data = file.getvalue()
+    assert decode_image(data, 'x').shape == (9, 8, 3)
+    for broken in (data[:-2], data + b'\0\0'):
+        with pytest.raises(ValueError, match='its length is not the one that its header says'):
+            decode_image(broken, 'x')
+
+
+def test_a_jpeg_with_a_tail_is_whole_and_without_its_end_is_not():
+    file = io.BytesIO()
+    Image.fromarray(photo()).save(file, 'JPEG')
+    data = file.getvalue()
+    assert_array_equal(decode_image(data + b'tail', 'x'), decode_image(data, 'x'))
+    with pytest.raises(ValueError, match='is truncated or not an image'):
+        decode_image(data[:-300], 'folder/x.jpg')

@@ -48,3 +48,18 @@ def test_steps_and_holes_have_none():
     assert not known[27:34, 8:13].any()
     assert known[20, 20]
     assert known[20, 60]
+
+
+def test_a_plane_may_bend_by_two_percent():
+    """Depth in two halves that differ: a step of 1 % is noise, one of 10 % an edge; other windows and limits too."""
+    for ratio, window, step, known in ((1.01, 9, 0.02, True), (1.1, 9, 0.02, False), (1.1, 9, 0.2, True)):
+        depth = np.where(U < 40, 2.0, 2.0 * ratio)
+        normals = normals_from_depth(depth, INTRINSICS, window=window, step=step)
+        assert normals[30, 40].any() == known, (ratio, step)
+    hole = np.full((60, 80), 2.0)
+    hole[30, 40] = 0
+    for window in (3, 5, 9):
+        known = normals_from_depth(hole, INTRINSICS, window=window).any(axis=-1)
+        assert (~known[30, 20:60]).sum() == (~known[15:45, 40]).sum() == window
+        assert (~known).sum() == window**2 + 60 * 80 - (60 - window + 1) * (80 - window + 1)
+    assert normals_from_depth(hole, INTRINSICS).dtype == np.float32

@@ -78,6 +78,8 @@ def test_suppression_keeps_the_ridge_and_what_is_at_most_one_percent_weaker():
     strength = np.tile(profile, (6, 1))
     kept = suppress_non_maxima(strength, np.zeros_like(strength))  # across the line is along x
     np.testing.assert_array_equal(kept, np.tile([0, 0, 0, 1.0, profile[4], 0, 0, 0], (6, 1)).astype(np.float32))
+    exact = np.tile(np.array([0, 0.5, np.float32(0.5) * np.float32(1.01), 0.5, 0], np.float32), (6, 1))
+    np.testing.assert_array_equal(suppress_non_maxima(exact, np.zeros_like(exact)), exact)  # one percent, no less
 
 
 def test_border_fades():

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from numpy.testing import assert_array_equal
 
 from mlore_mm.visualization.confusion_plot import percent_per_row, plot_confusion
@@ -28,3 +29,23 @@ def test_long_names_have_room():
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
     assert all(box.y0 >= 0 and box.x0 >= 0 for box in boxes)
+
+
+def test_numbers_are_left_out_where_they_say_little():
+    percent = np.array([[5, 995], [996, 4]])
+    ax = plot_confusion('x', percent, ['a', 'b']).axes[0]
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {(0, 0): '0', (1, 0): '100', (0, 1): '100'}
+    assert [text.get_color() for text in ax.texts] == ['black', 'white', 'white']
+    ax = plot_confusion('x', np.array([[55, 45], [44, 56]]), ['a', 'b']).axes[0]
+    assert [text.get_color() for text in ax.texts] == ['black', 'black', 'black', 'white']
+    assert 'no labelled' not in ax.get_title()
+    assert (ax.images[0].norm.vmin, ax.images[0].norm.vmax) == (0, 100)
+
+
+def test_many_classes_have_no_numbers():
+    for count, numbers in ((45, 45), (46, 0)):
+        figure = plot_confusion('x', np.eye(count), [str(i) for i in range(count)])
+        assert len(figure.axes[0].texts) == numbers
+        assert figure.get_size_inches().tolist() == pytest.approx(
+            [2.8 + 0.32 * 45 + 1.2, 2.8 + 0.32 * 45] if numbers else [18.2, 17]
+        )

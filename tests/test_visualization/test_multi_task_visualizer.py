@@ -7,7 +7,7 @@ from PIL import Image
 from mlore_mm.registry import VISUALIZERS
 from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
-from mlore_mm.visualization import draw_overlays, draw_tasks
+from mlore_mm.visualization import draw_overlays, draw_tasks, multi_task_visualizer
 from mlore_mm.visualization.multi_task_visualizer import _missing
 from mlore_mm.visualization.panels import BLANK, PAPER, STRIPES
 
@@ -162,3 +162,82 @@ def test_file_or_backend(tmp_path):
     pictures = [np.asarray(Image.open(path)) for path in stored]
     np.testing.assert_array_equal(*pictures)
     assert visualizer.get_image().shape == pictures[0].shape
+
+
+def test_parts_of_a_panel_can_be_left_out(tmp_path):
+    def drawn(**options):
+        visualizer = VISUALIZERS.build(dict(type='MultiTaskVisualizer', name=str(options)))
+        visualizer.dataset_meta = dict(tasks=TASKS.to_config())
+        path = tmp_path / 'x.png'
+        visualizer.add_datasample('x', IMAGE, sample(), out_file=str(path), **options)
+        return np.asarray(Image.open(path))
+
+    pred, gt = maps(1), maps(1)
+    np.testing.assert_array_equal(drawn(), draw_tasks(IMAGE, TASKS, pred, gt))
+    np.testing.assert_array_equal(drawn(draw_gt=False), draw_tasks(IMAGE, TASKS, pred))
+    np.testing.assert_array_equal(drawn(draw_pred=False), draw_tasks(IMAGE, TASKS, None, gt))
+    np.testing.assert_array_equal(drawn(draw_error=False), draw_tasks(IMAGE, TASKS, pred, gt, draw_error=False))
+
+
+def test_a_full_disk_is_told_once_and_ends_nothing(monkeypatch, tmp_path):
+    said = []
+    monkeypatch.setattr(multi_task_visualizer, 'print_log', lambda text, *more: said.append(text))
+    backends = [dict(type='mmengine.LocalVisBackend')]
+    visualizer = VISUALIZERS.build(
+        dict(type='MultiTaskVisualizer', name='full', save_dir=str(tmp_path), vis_backends=backends)
+    )
+
+    def full(*args, **options):
+        raise OSError(28, 'No space left on device', '/disk/x')
+
+    for backend in visualizer._vis_backends.values():
+        for name in ('add_config', 'add_scalar', 'add_scalars', 'add_image', 'close'):
+            monkeypatch.setattr(backend, name, full)
+    visualizer.add_scalar('a', 1.0)
+    visualizer.add_scalars(dict(a=1.0), step=2)
+    visualizer.add_image('a', IMAGE, 3)
+    visualizer.add_config({})
+    visualizer.close()
+    (line,) = said
+    assert 'left out from here on' in line
+    assert 'Cannot write /disk/x: No space left' in line
+
+
+def test_only_the_main_process_shows_what_it_does_not_write(monkeypatch, tmp_path):
+    visualizer = VISUALIZERS.build(dict(type='MultiTaskVisualizer', name='ranks'))
+    visualizer.dataset_meta = dict(tasks=TASKS.to_config())
+    shown = []
+    monkeypatch.setattr(visualizer, 'show', lambda panel, **options: shown.append(options))
+    monkeypatch.setattr(visualizer, 'add_image', lambda name, panel, step: shown.append((name, step)))
+    visualizer.add_datasample('x', IMAGE, sample(), show=True, wait_time=2, step=5)
+    assert shown == [dict(win_name='x', wait_time=2), ('x', 5)]
+    monkeypatch.setattr(multi_task_visualizer, 'is_main_process', lambda: False)
+    visualizer.add_datasample('x', IMAGE, sample())
+    visualizer.add_datasample('x', IMAGE, sample(), out_file=str(tmp_path / 'x.png'))
+    assert len(shown) == 2
+    assert (tmp_path / 'x.png').exists()
+
+
+def test_errors_are_measured_where_they_can_be(monkeypatch):
+    columns = []
+    monkeypatch.setattr(multi_task_visualizer, 'compose', lambda made, size: columns.append(made))
+    pred, gt = maps(1), maps(1)
+    pred['semseg'][:, :3] = 2  # a quarter of the pixels is wrong
+    gt['depth'] = gt['depth'] + 0.5
+    gt['normals'][0], gt['normals'][1:] = 1, 0
+    draw_tasks(IMAGE, TASKS, pred, gt)
+    by_task = {column.cells[0].caption.split(':')[0]: column for column in columns[0][1:]}
+    captions = {name: column.cells[-1].caption for name, column in by_task.items()}
+    assert captions['semseg'] == 'semseg: error, 25% wrong'
+    assert captions['depth'] == 'depth: error, mean 0.5 m'
+    assert captions['normals'] == 'normals: error, mean 54.7 deg'
+    assert captions['edge'] == 'edge: error, mean 0'
+    bar = by_task['depth'].legends[-1]
+    assert (bar.colormap, bar.low, bar.high, bar.unit, bar.title) == ('Reds', 0, 0.5, 'm', 'error')
+    assert by_task['normals'].legends[-1].high == 60
+    assert by_task['depth'].legends[0].colormap == 'viridis_r'
+    small = {name: values[:, :6] for name, values in gt.items()}
+    draw_tasks(IMAGE, TASKS.subset(['depth']), pred, small)
+    assert columns[1][1].cells[-1].note == 'nothing to compare with'
+    draw_tasks(IMAGE, TASKS.subset(['depth']), dict(depth=gt['depth']), dict(depth=gt['depth']))
+    assert columns[2][1].legends[-1].high == 1e-6

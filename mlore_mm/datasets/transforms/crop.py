@@ -46,9 +46,9 @@ class MultiTaskRandomCrop(BaseTransform):
         counted = self._counted_task(results['tasks']) if self.cat_max_ratio < 1 else None
         if counted is None:
             return window
-        ids, ignore = results['targets'][counted], int(results['tasks'][counted].ignore_value)
+        ids, task = results['targets'][counted], results['tasks'][counted]
         for _ in range(_TRIES):
-            if _largest_share(ids[window], ignore) < self.cat_max_ratio:
+            if _largest_share(ids[window], task) < self.cat_max_ratio:
                 break
             window = self._draw_window(shape)
         return window
@@ -96,9 +96,11 @@ class MultiTaskCentreCrop(BaseTransform):
         return results
 
 
-def _largest_share(ids: np.ndarray, ignore: int) -> float:
+def _largest_share(ids: np.ndarray, task: ClassMap) -> float:
     """Share of the most frequent class among pixels with a label; 1 where there is none."""
-    counts = cv2.calcHist([ids], [0], None, [ignore + 1], [0, ignore + 1])
-    counts[ignore] = 0
+    ignored = [int(marker) for marker in task.markers]
+    size = max(*ignored, task.out_channels - 1) + 1
+    counts = cv2.calcHist([ids], [0], None, [size], [0, size])
+    counts[ignored] = 0
     total = counts.sum()
     return counts.max() / total if total else 1.0

@@ -24,3 +24,12 @@ def test_maps_have_one_value_per_pixel():
     assert expect_map(np.zeros((3, 4, 1)), 'x').shape == (3, 4)
     with pytest.raises(ValueError, match=r'x has shape \(3, 4, 2\), expected one value per pixel, \(H, W\). Advice'):
         expect_map(np.zeros((3, 4, 2)), 'x', 'Advice')
+
+
+def test_what_a_reader_says_of_itself():
+    reader = IdMapReader('labels', suffix='_x.png')
+    assert repr(reader) == "IdMapReader(dir='labels', suffix='_x.png')"
+    assert NpyReader('d').named
+    assert NpyReader('d', metric_suffix='.mat').metric_path('/r', 'a') == '/r/d/a.mat'
+    with pytest.raises(ValueError, match=r'\(H, W\)\.$'):
+        expect_map(np.zeros(3), 'x')

@@ -128,3 +128,24 @@ def test_only_version_5_is_read(tmp_path):
     scipy.io.savemat(tmp_path / 'x.mat', dict(LabelMap=np.zeros((2, 3))), format='4')
     with pytest.raises(ValueError, match='x.mat cannot be read as a MATLAB file: it is not in MATLAB 5 format'):
         load_mat(str(tmp_path / 'x.mat'), 'LabelMap')
+
+
+def test_a_pixel_without_a_normal_stays_so_and_classes_may_be_named(tmp_path):
+    pixels = np.full((2, 3, 3), 200, dtype=np.uint8)
+    pixels[0, 0] = 0  # black marks none
+    normals = str(write_image(tmp_path / 'a.png', pixels))
+    context = str(write_mat(tmp_path / 'a.mat', LabelMap=np.array([[SKY, SKY, FLOOR]] * 2, dtype=np.uint16)))
+    kept = ContextNormalsReader('x', context_dir='y', class_ids=[SKY]).read(normals, context)
+    assert kept.any(axis=-1).tolist() == [[False, True, False], [True, True, False]]
+    reader = ContextNormalsReader('x', context_dir='y', context_suffix='_c.mat')
+    assert reader.paths('/r', 'a') == ('/r/x/a.png', '/r/y/a_c.mat')
+    assert ContextEdgeReader('x').suffix == HumanPartsReader('x').suffix == '.mat'
+
+
+def test_parts_may_be_numbered_otherwise(tmp_path):
+    path = write_mat(tmp_path / 'x.mat', anno=annotation((PERSON, box(np.s_[:]), [('tail', box(np.s_[:2]))])))
+    assert_array_equal(HumanPartsReader('x', parts=dict(tail=9)).read(str(path)), 9 * box(np.s_[:2]))
+
+
+def test_the_laplacian_of_a_row_repeats_its_ends():
+    assert_array_equal(laplacian(np.array([[1, 4, 4]], dtype=np.uint8)), [[3, -3, 0]])

@@ -108,3 +108,38 @@ def test_what_the_codes_cannot_hold_is_not_written_with_them():
 def test_arrays_are_written_in_the_unit_of_the_file():
     assert NpyReader('x').encode(np.full((2, 2), np.inf)) is None
     assert_allclose(NpyReader('x', scale=0.001, offset=1).encode(np.full((2, 2), 3.0)), 2000)
+
+
+def test_codes_of_numbers_and_colours():
+    assert ScaledReader('x', divisor=1000).code(1.5) == '1500'
+    assert VectorReader('x').code((1, 0, -1)) == '(255, 128, 0)'
+    reader = NpyReader('x', scale=2, offset=-1)
+    assert (reader.code(1.0), reader.code((0.0, -1.0))) == ('1', '(0.5, 0.0)')
+
+
+def test_widths_and_limits_of_grey_values(tmp_path):
+    for options in (dict(bits=12), dict(divisor=0)):
+        with pytest.raises(ValueError, match='takes bits 8 or 16 and a divisor'):
+            ScaledReader('x', **options)
+    assert [ScaledReader('x', **o).named for o in ({}, dict(ignore=()))] == [False, True]
+    assert [VectorReader('x', **o).named for o in ({}, dict(ignore=()))] == [False, True]
+    low = np.array([[0.0, 1.0]])
+    assert ScaledReader('x').encode(low).dtype == np.uint8
+    assert ScaledReader('x', divisor=256, ignore=()).encode(low).dtype == np.uint16
+    assert ScaledReader('x', bits=8, divisor=1000).encode(low) is None
+    assert ScaledReader('x', divisor=65535).encode(low).tolist() == [[0, 65535]]
+    limited = ScaledReader('x', divisor=10, limits=(1, 2))
+    label = limited.read(str(write_image(tmp_path / 'x.png', np.array([[9, 10, 20, 21]], np.uint8))))
+    assert label.mask.tolist() == [[True, False, False, True]]
+    assert limited.encode(np.array([[0.5]])) is None
+
+
+def test_vectors_of_one_marked_colour_are_masked_as_a_whole(tmp_path):
+    pixels = np.array([[[1, 2, 3], [1, 2, 4]]], np.uint8)
+    path = str(write_image(tmp_path / 'x.png', pixels))
+    label = VectorReader('x', ignore=((1, 2, 3),)).read(path)
+    assert label.mask.tolist() == [[[True] * 3, [False] * 3]]
+    assert VectorReader.encode(label)[..., 3].tolist() == [[0, 255]]
+    for ignore in (((0, 0, 256),), ((-1, 0, 0),), ((0, 0),)):
+        with pytest.raises(ValueError, match='holds colours such as'):
+            VectorReader('x', ignore=ignore)

@@ -86,3 +86,31 @@ def test_what_is_encoded_reads_back(tmp_path):
     reader, label = IdMapReader('x', offset=-1, ignore=(0,)), np.array([[0, 39], [255, 7]], dtype=np.uint8)
     assert_array_equal(reader.encode(label), [[1, 40], [0, 8]])
     assert_array_equal(reader.read(ids(tmp_path, reader.encode(label))), label)
+
+
+def test_codes_in_the_file():
+    assert IdMapReader('x', offset=-1).code(3) == '4'
+    assert IdMapReader('x', id_map={7: 3}).code(3) == 'the key of 3 in id_map'
+
+
+def test_the_smallest_code_and_the_first_marker_are_written():
+    reader = IdMapReader('x', id_map={9: 1, 4: 1, 300: 2}, ignore=(77, 88))
+    assert reader.encode(np.array([[1, 2, 255]], np.uint8)).tolist() == [[4, 300, 77]]
+    assert IdMapReader('x').encode(np.array([[0, 254, 255]], np.uint8)).tolist() == [[0, 254, 255]]
+    assert IdMapReader('x').encode(np.array([[0]], np.uint8)).dtype == np.uint8
+
+
+def test_a_faint_mask_is_told_from_one_of_0_and_1(tmp_path):
+    path = ids(tmp_path, [[0, 1]])
+    for threshold in (0.004, 0.5):
+        with pytest.raises(ValueError, match='holds 0 and 1 only'):
+            MaskReader('x', threshold=threshold).read(path)
+    assert_array_equal(MaskReader('x', threshold=0.003).read(path), [[0, 1]])
+    assert_array_equal(MaskReader('x').read(ids(tmp_path, [[0, 2]])), [[0, 0]])
+    assert_array_equal(MaskReader('x').read(ids(tmp_path, [[0, 0]])), [[0, 0]])
+
+
+def test_labels_up_to_254(tmp_path):
+    assert_array_equal(IdMapReader('x').read(ids(tmp_path, [[0, 254]], np.uint16)), [[0, 254]])
+    with pytest.raises(ValueError, match=r'the values \[256\]'):
+        IdMapReader('x', offset=-1).read(ids(tmp_path, [[256, 255]], np.uint16))

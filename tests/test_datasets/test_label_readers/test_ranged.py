@@ -4,6 +4,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from mlore_mm.datasets.label_readers import ChannelsReader, RangeReader
+from tests.test_datasets.archives import write_image
 
 CODES = np.array([[0, 100, 200], [300, 400, 500]], dtype=np.uint16)
 
@@ -54,3 +55,20 @@ def test_errors(path):
         ChannelsReader('.', mean=(1, 2), std=(1,))
     with pytest.raises(ValueError, match=r'a.png has shape \(2, 3\), expected 2 channels'):
         ChannelsReader('.', mean=(1, 2), std=(1, 1)).read(path)
+
+
+def test_colour_files_are_read_by_their_first_channel_and_others_by_some(tmp_path):
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    path = str(write_image(tmp_path / 'x.png', pixels[..., :3]))
+    reader = RangeReader('.', high=10, clip=False)
+    assert_allclose(reader.read(path), pixels[..., 0] / 5 - 1, rtol=1e-6)
+    assert ChannelsReader('.', mean=(0,) * 3, std=(1,) * 3).read(path).shape == (2, 3, 3)
+    assert (reader.suffix, RangeReader('.').high) == ('.png', 255)
+    for options in (dict(high=-1), dict(blur=-0.1)):
+        with pytest.raises(ValueError, match='needs high > 0 and blur >= 0'):
+            RangeReader('.', **options)
+    for mean, std in (((), ()), ((1, 1), (1, 0))):
+        with pytest.raises(ValueError, match='a mean and a std > 0 per channel'):
+            ChannelsReader('.', mean=mean, std=std)
+    with pytest.raises(ValueError, match='expected 4 channels at least'):
+        ChannelsReader('.', mean=(0,) * 4, std=(1,) * 4).read(path)

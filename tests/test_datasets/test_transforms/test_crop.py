@@ -3,7 +3,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mlore_mm.datasets.transforms import MultiTaskCentreCrop, MultiTaskRandomCrop
-from mlore_mm.tasks import TaskSet
+from mlore_mm.datasets.transforms.crop import _largest_share
+from mlore_mm.tasks import SemSeg, TaskSet
 
 DEPTH = dict(type='Depth')
 
@@ -90,3 +91,41 @@ def test_the_middle():
 def test_the_middle_of_what_is_brought_back_to_the_file_is_refused():
     with pytest.raises(ValueError, match='scored_here=True'):
         MultiTaskCentreCrop((7, 7))(dict(sample(half()), scale_factor=(0.5, 0.5)))
+
+
+@pytest.mark.parametrize(
+    ('ids', 'options', 'share'),
+    [
+        ([0, 0, 0, 3], {}, 0.75),
+        ([0, 3, 255, 255], {}, 0.5),
+        ([255, 255], {}, 1),
+        ([0, 0, 2, 3], dict(ignore_value=0), 0.5),
+        ([0, 255, 2, 2], dict(ignore_value=0), 1),
+        ([5, 5, 7, 3], dict(ignore_value=5, out_channels=9), 0.5),
+        ([300, 300, 300, 2, 999], dict(ignore_value=999, out_channels=301, dtype='uint16'), 0.75),
+    ],
+)
+def test_the_largest_share_of_the_labelled_pixels(ids, options, share):
+    task = SemSeg(name='semseg', **options)
+    assert _largest_share(np.array([ids], dtype=task.dtype), task) == share
+
+
+def test_a_share_at_the_limit_is_too_large_and_ten_more_are_tried(monkeypatch):
+    """Three quarters of every window are one class: eleven windows are drawn, and with a higher limit one."""
+    labels = np.tile(np.array([0, 0, 0, 1], np.uint8), (20, 10))
+    for limit, drawn in ((0.75, 11), (0.76, 1), (1, 1)):
+        crop, seen = MultiTaskRandomCrop((20, 40), cat_max_ratio=limit), []
+        inner = crop._draw_window
+        monkeypatch.setattr(crop, '_draw_window', lambda shape, inner=inner, seen=seen: seen.append(1) or inner(shape))
+        crop(sample(labels))
+        assert len(seen) == drawn
+
+
+def test_intrinsics_follow_the_window():
+    for crop in (MultiTaskRandomCrop((20, 40)), MultiTaskCentreCrop((8, 10))):
+        results = dict(sample(half()), intrinsics=(9.0, 8.0, 20.0, 10.0))
+        fx, fy, u, v = crop(results)['intrinsics']
+        top, left = divmod(int(results['targets']['depth'][0, 0]), 40)
+        assert (fx, fy, u, v) == (9, 8, 20 - left, 10 - top)
+    assert MultiTaskRandomCrop((1, 1), cat_max_ratio=1)(sample(half()))['img'].shape == (1, 1, 3)
+    assert 'targets' in MultiTaskCentreCrop((4, 4))(dict(img=np.zeros((9, 9, 3)), tasks=None))

@@ -36,3 +36,15 @@ def test_half_of_the_samples_are_mirrored():
 def test_bad_probability():
     with pytest.raises(ValueError, match=r'prob has to be in 0..1, but is 50'):
         MultiTaskRandomFlip(50)
+
+
+@pytest.mark.parametrize('prob', [-0.1, 1.01])
+def test_probabilities_end_at_one(prob):
+    with pytest.raises(ValueError, match='prob has to be in 0..1'):
+        MultiTaskRandomFlip(prob)
+
+
+def test_the_camera_is_mirrored_with_its_image():
+    results = MultiTaskRandomFlip(1)(dict(sample(), intrinsics=(9.0, 8.0, 0.5, 1.0)))
+    assert results['intrinsics'] == (9, 8, 1.5, 1)  # of the pixels 0 to 2
+    assert MultiTaskRandomFlip(0)(dict(sample(), intrinsics=(9.0, 8.0, 0.5, 1.0)))['intrinsics'] == (9, 8, 0.5, 1)

@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import torch
 
 from mlore_mm.datasets.transforms import MarkIgnore, PackMultiTaskInputs
+from mlore_mm.structures import MultiTaskDataSample
 from mlore_mm.tasks import TaskSet
 
 TASKS = TaskSet(
@@ -47,3 +50,13 @@ def test_without_labels_there_is_no_ground_truth():
     results = sample()
     del results['targets']
     assert 'gt' not in PackMultiTaskInputs()(MarkIgnore()(results))['data_samples']
+
+
+def test_everything_that_a_sample_documents_is_packed():
+    documented = set(re.findall(r'``(\w+)``', MultiTaskDataSample.__doc__)) - {'gt', 'pred', 'groups'}
+    packed = PackMultiTaskInputs()(dict(sample(), **dict.fromkeys([*documented, 'intrinsics', 'other'], 1)))
+    assert set(packed['data_samples'].metainfo_keys()) == documented | {'intrinsics'}
+    some = PackMultiTaskInputs(meta_keys=['other'])(dict(sample(), other=3))['data_samples']
+    assert list(some.metainfo_keys()) == ['other']
+    ids = PackMultiTaskInputs()(dict(sample(), img=np.zeros((2, 4))))['inputs']
+    assert (ids.dtype, ids.shape) == (torch.float64, (1, 2, 4))

@@ -98,3 +98,53 @@ def test_another_number_of_channels_is_named(tmp_path):
     path = write_image(tmp_path / 'x.png', np.zeros((*SIZE, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match=r"'t' in .*x.png has 3 channels, expected 1"):
         load(dict(type='Depth'), VECTORS, path)
+
+
+class Failing(NpyReader):
+    def read(self, path):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (ValueError('x.npy is broken'), '^x.npy is broken$'),
+        (ValueError('broken'), '^x.npy cannot be read by Failing.*: ValueError: broken$'),
+        (KeyError('x.npy'), "^x.npy cannot be read by Failing.*: KeyError: 'x.npy'$"),
+    ],
+)
+def test_whatever_a_reader_ends_in_names_the_file(error, message):
+    reader = Failing('x')
+    reader.error = error
+    with pytest.raises(ValueError, match=message):
+        load(dict(type='Depth'), reader, 'x.npy')
+
+
+def test_a_turned_label_is_told_from_another_size(tmp_path):
+    with pytest.raises(ValueError, match='8x6 .*has the photo an EXIF tag'):
+        load(dict(type='SemSeg'), PNG, image(tmp_path, 1, (8, 6)))
+    with pytest.raises(ValueError, match=r'They have to agree\.$'):
+        load(dict(type='SemSeg'), PNG, image(tmp_path, 1, (8, 7)))
+
+
+def test_a_reader_that_finds_nothing_and_a_task_without_an_entry(tmp_path):
+    class Nothing(NpyReader):
+        def read(self, path):
+            return None
+
+    assert load(dict(type='Depth'), Nothing('x'), 'x.npy').tolist() == [[0] * 8] * 6
+    results = dict(ori_shape=(2, 3, 9), img_path='x', tasks=TaskSet(dict(t=dict(type='Depth'))), label_files={})
+    assert LoadMultiTaskLabels()(results)['targets']['t'].shape == (2, 3)
+
+
+def test_advice_comes_with_the_problem(tmp_path):
+    with pytest.raises(ValueError, match='found a minimum of -0.5. Where such numbers mean no label, name them by'):
+        load(dict(type='Depth'), NPY, array(tmp_path, -0.5))
+    with pytest.raises(ValueError, match=r'found \[2\]\.$'):
+        load(dict(type='Saliency'), PNG, image(tmp_path, 2))
+
+
+def test_images_of_three_channels_may_be_arrays(tmp_path):
+    pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    read = LoadMultiTaskImage()(dict(img_path=str(write_npy(tmp_path / 'x.npy', pixels))))
+    assert read['img'].tolist() == pixels[..., ::-1].tolist()

@@ -56,3 +56,20 @@ def test_labels_loaded_later_keep_their_size():
 def test_something_has_to_be_asked_for():
     with pytest.raises(ValueError, match='CentrePad needs `size`, or `divisor` above 1'):
         CentrePad()
+
+
+@pytest.mark.parametrize('options', [dict(size=(0, 4)), dict(size=(4, 4), divisor=0), dict(divisor=1), dict(divisor=0)])
+def test_sizes_that_are_none(options):
+    with pytest.raises(ValueError, match='CentrePad needs'):
+        CentrePad(**options)
+
+
+def test_the_camera_is_moved_and_an_image_of_many_channels_padded():
+    results = dict(sample(), intrinsics=(9.0, 8.0, 3.0, 2.0))
+    results['img'] = np.ones((5, 6, 7), dtype=np.uint8)
+    padded = CentrePad((8, 11))(results)
+    assert padded['intrinsics'] == (9, 8, 5, 3)
+    assert padded['img'].shape == (8, 11, 7)
+    assert padded['img'].sum() == 5 * 6 * 7
+    same = CentrePad((5, 6))(dict(sample(), intrinsics=(9.0, 8.0, 3.0, 2.0)))
+    assert (same['padding'], same['img_shape'], same['intrinsics']) == ((0,) * 4, (5, 6), (9, 8, 3, 2))

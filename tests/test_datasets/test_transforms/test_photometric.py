@@ -24,3 +24,13 @@ def test_without_range_only_rounding_changes():
     still = PhotoMetricDistortion(brightness_delta=0, contrast_range=(1, 1), saturation_range=(1, 1), hue_delta=1)
     for _ in range(20):
         assert_array_equal(still(dict(img=image))['img'], image)
+
+
+def test_further_channels_stay_as_they_are():
+    image = np.random.default_rng(0).integers(0, 256, (6, 7, 5), dtype=np.uint8)
+    np.random.seed(3)  # noqa: NPY002
+    changed = PhotoMetricDistortion()(dict(img=image.copy()))['img']
+    np.random.seed(3)  # noqa: NPY002
+    assert_array_equal(changed[..., :3], PhotoMetricDistortion()(dict(img=image[..., :3].copy()))['img'])
+    assert_array_equal(changed[..., 3:], image[..., 3:])
+    assert changed.dtype == np.uint8

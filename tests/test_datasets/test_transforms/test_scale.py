@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
 from mlore_mm.datasets.transforms import MultiTaskRandomScale, MultiTaskResize
+from mlore_mm.datasets.transforms.resampling import to_pixels
 from mlore_mm.datasets.transforms.scale import resize_sample
 from mlore_mm.registry import TASKS
 from mlore_mm.tasks import TaskSet
@@ -146,3 +148,57 @@ def test_depth_of_uneven_factors():
     data = sample(4, 5)
     data['targets']['depth'][:] = 6
     assert np.unique(MultiTaskResize((4, 20), keep_ratio=False)(data)['targets']['depth']).tolist() == [3]
+
+
+def test_where_predictions_are_scored():
+    """At the network's size, at that of the file, or brought back by the factor that was recorded."""
+    here = MultiTaskResize((20, 30), scored_here=True)(sample())
+    assert (here['ori_shape'], 'scale_factor' in here) == ((20, 30), False)
+    back = MultiTaskResize((20, 30))(dict(sample(), ori_shape=(10, 15)))
+    assert (back['ori_shape'], back['scale_factor']) == ((10, 15), (2, 2))
+    before = MultiTaskResize((20, 30), rescale_values=False)(dict(sample(), scale_factor=(3.0, 3.0)))
+    assert before['scale_factor'] == (3, 3)
+    assert_array_equal(before['targets']['depth'][::2, ::2], sample()['targets']['depth'])
+    whole = MultiTaskResize((20, 30), eval_at='original')(sample())
+    assert_array_equal(whole['targets']['depth'], sample()['targets']['depth'])
+    for options in (dict(scored_here=True, eval_at='original'), dict(eval_at='file')):
+        with pytest.raises(ValueError, match="eval_at is 'input' or 'original'"):
+            MultiTaskResize((4, 4), **options)
+    assert MultiTaskResize((4, 4), scored_here=True, eval_at='input').eval_at == 'input'
+    with pytest.raises(ValueError, match="is one of .'bilinear', 'lanczos', 'cubic'., but got 'nearest'"):
+        MultiTaskResize((4, 4), image_interpolation='nearest')
+
+
+def test_other_interpolations_of_the_image():
+    image = sample()['img']
+    lanczos = MultiTaskResize((5, 8), keep_ratio=False, image_interpolation='lanczos')(sample())['img']
+    assert_array_equal(lanczos, np.asarray(Image.fromarray(image).resize((8, 5), Image.LANCZOS)))
+    assert np.abs(lanczos.astype(int) - MultiTaskResize((5, 8), keep_ratio=False)(sample())['img']).max() > 9
+    cubic = dict(keep_ratio=False, image_interpolation='cubic')
+    fractions = MultiTaskResize((20, 30), image_dtype='float32', **cubic)(sample())['img']
+    assert fractions.dtype == np.float32
+    assert (fractions.min(), fractions.max()) < (0, 256)  # splines overshoot
+    pixels = MultiTaskResize((20, 30), **cubic)(sample())['img']
+    assert_array_equal(pixels, np.clip(fractions, 0, 255).astype(np.uint8))
+    assert to_pixels(np.array([-30, 255.9, 300, 7.9])).tolist() == [0, 255, 255, 7]
+
+
+def test_sizes_are_rounded_and_never_nothing():
+    assert MultiTaskResize((7, 100))(sample())['img'].shape == (7, 10, 3)  # 10.5 to the even one
+    assert MultiTaskResize((1, 1))(sample())['img'].shape == (1, 1, 3)
+    results = MultiTaskResize((20, 60), keep_ratio=False)(dict(sample(), intrinsics=(3.0, 4.0, 5.0, 6.0)))
+    assert results['intrinsics'] == (12, 8, 20, 12)
+    assert results['img_shape'] == (20, 60)
+    with pytest.raises(ValueError, match='ratio_range needs 0 < low <= high'):
+        MultiTaskRandomScale((0, 1))
+
+
+def test_half_of_the_weight_is_a_label():
+    """Of four pixels one row is labelled: between both rows it is half."""
+    task = TASKS.build(dict(type='DenseRegression', name='t', interpolation='bilinear', ignore_value=-1))
+    results = dict(img=np.zeros((2, 2, 3), np.uint8), tasks=TaskSet(dict(t=task)))
+    results['targets'] = dict(t=np.array([[8, 8], [-1, -1]], np.float32))
+    assert resize_sample(results, (1, 2), 1.0)['targets']['t'].tolist() == [[8, 8]]
+    below = np.array([[8, 8], [-1, -1], [-1, -1]], np.float32)
+    results.update(img=np.zeros((3, 2, 3), np.uint8), targets=dict(t=below))
+    assert resize_sample(results, (1, 2), 1.0)['targets']['t'].tolist() == [[-1, -1]]
