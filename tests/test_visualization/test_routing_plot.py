@@ -83,12 +83,9 @@ def test_a_layer_has_four_panels():
     plain = panels(plots.plot_layer('x', layer(experts=24, per_token=True)))
     assert plain[2].get_title() == 'chosen for this share of the tokens'
     assert (plain[0].get_xlabel(), texts(plain[0].get_xticklabels())[:2]) == ('expert', ['0', '1'])
-    assert [
-        panels(plots.plot_layer('x', layer(experts=n)))[3].get_xticklabels()[0].get_fontsize() for n in (20, 21)
-    ] == [
-        9,
-        7,
-    ]
+    for experts, size in ((20, 9), (21, 7)):
+        bars = panels(plots.plot_layer('x', layer(experts=experts)))[3]
+        assert bars.get_xticklabels()[0].get_fontsize() == size
 
 
 def test_all_layers_beside_each_other():
@@ -129,7 +126,7 @@ def test_patches_are_shown_by_their_expert():
     photo, experts = np.zeros((20, 30, 3), np.uint8), np.array([[0, 2, 2], [2, 0, 5]])
     figure = plots.plot_token_experts('seg', photo, dict(one=(experts, 6)))
     first, second = figure.axes
-    assert not (first.axison or second.axison)
+    assert [ax.axison for ax in (first, second)] == [False, False]
     assert second.get_title() == 'one: 3 of 6'
     assert texts(second.get_legend().get_texts()) == ['2: 50%', '0: 33%', '5: 17%']
     np.testing.assert_allclose(second.images[1].get_array(), plots.expert_colors(6)[experts])
