@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from mlore_mm.apis import init_model
 from mlore_mm.converters import extract_task
 from mlore_mm.converters.extract_task import cut_config
 from mlore_mm.models.encoding import encode
-from mlore_mm.models.one_task import mixtures
+from mlore_mm.models.one_task import choose_experts, mixtures
 from mlore_mm.registry import MODELS
 from mlore_mm.routing import trace_routing
 from mlore_mm.tasks import bind_tasks
@@ -208,3 +209,24 @@ def test_the_config_that_is_cut():
     assert cfg.to_dict() == before
     assert cut_config(cfg, 'semseg', {}).model.criterion.auxiliary == dict(a=1, b=2)
     assert cut_config(cfg, 'semseg', {}).default_hooks.checkpoint.save_best == 'auto'
+
+
+@pytest.mark.parametrize(
+    ('count', 'top_k', 'threshold', 'kept'),
+    [
+        ((10, 1, 80, 9), 2, 3, [0, 2, 3]),  # shares above 1.5 percent
+        ((10, 1, 80, 9), 2, 100, [0, 2]),  # above 50 there is one, and two are chosen
+        ((0.03, 0.97), 1, 3, [1]),  # not those at the threshold, on any scale
+        ((5, 5), 2, 0, [0, 1]),
+    ],
+)
+def test_experts_of_enough_use_by_hand(count, top_k, threshold, kept):
+    part = SimpleNamespace(
+        mixture=SimpleNamespace(num_experts=4), router=SimpleNamespace(gate=SimpleNamespace(top_k=top_k))
+    )
+    model = SimpleNamespace(backbone=SimpleNamespace(mixtures=lambda: dict(a=part)))
+    use = dict(a=torch.tensor(count, dtype=torch.float64))
+    assert choose_experts(model, use, threshold)['a'].tolist() == kept
+    part.mixture.num_experts = top_k  # nothing to choose, so nobody is asked
+    assert choose_experts(model, {}, threshold)['a'].tolist() == list(range(top_k))
+    assert choose_experts(SimpleNamespace(backbone=None), {}) == {}

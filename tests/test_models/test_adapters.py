@@ -7,7 +7,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mlore_mm.engine.checkpoints import leave_out_frozen, put_back_frozen
-from mlore_mm.models.adapters import LoRA, fold_adapters, is_adapter_weight
+from mlore_mm.models.adapters import LoRA, fold_adapters, is_adapter_weight, own_weights, without_adapters
 from mlore_mm.models.multi_task_encoder_decoder import MultiTaskEncoderDecoder
 from mlore_mm.registry import MODELS
 
@@ -161,3 +161,37 @@ def test_convolutions_by_groups_are_left_alone():
     encoder = nn.ModuleDict(dict(apart=nn.Conv2d(8, 8, 3, groups=4), mixed=nn.Conv2d(8, 8, 3), linear=nn.Linear(8, 8)))
     with pytest.raises(ValueError, match=r"ends in 'apart'. There are mixed \(1\), linear \(1\)"):
         LoRA(targets=['mixed', 'apart']).attach(encoder)
+
+
+@pytest.mark.parametrize(('alpha', 'factor'), [(None, 1), (6, 3)])
+def test_what_is_added_by_hand(alpha, factor):
+    """alpha / r times B A, whose A and B are all that learns; the scale is the rank's by default."""
+    encoder = nn.ModuleDict(dict(first=nn.Linear(3, 4), second=nn.Linear(4, 2)))
+    weight, state = encoder['first'].weight.detach().clone(), list(encoder.state_dict())
+    LoRA(r=2, alpha=alpha, targets='first').attach(encoder)
+    learning = {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert learning == {'first.lora_A.default.weight', 'first.lora_B.default.weight'}
+    a, b = encoder['first'].lora_A['default'].weight, encoder['first'].lora_B['default'].weight
+    assert (a.shape, b.shape, b.abs().max()) == ((2, 3), (4, 2), 0)
+    nn.init.normal_(b)
+    assert list(own_weights(encoder)) == [
+        'first.base_layer.weight',
+        'first.base_layer.bias',
+        'second.weight',
+        'second.bias',
+    ]
+    with without_adapters(encoder):
+        assert list(encoder.state_dict()) == state
+    assert fold_adapters(encoder) == 1
+    assert_close(encoder['first'].weight, (weight + factor * b @ a).detach())
+    assert list(encoder.state_dict()) == state
+
+
+def test_names_of_adapters():
+    assert is_adapter_weight('blocks.0.qkv.lora_A.default.weight')
+    assert not is_adapter_weight('blocks.0.lora_Attention.weight')
+    with pytest.raises(ValueError, match='rank of 1 or more, but got 0'):
+        LoRA(r=0)
+    attention = nn.ModuleDict(dict(attn=nn.MultiheadAttention(8, 2), conv=nn.Conv2d(3, 8, 3)))
+    with pytest.raises(ValueError, match=r'no linear layer that an adapter .* there are conv \(1\)'):
+        LoRA().attach(attention)  # which takes its projection's weights and does not call it

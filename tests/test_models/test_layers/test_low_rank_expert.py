@@ -104,3 +104,12 @@ def test_initial_weights_of_an_expert():
         assert (conv.bias == 0).all()
     with pytest.raises(ValueError, match='rank=0'):
         LowRankExpert(embed_dims=8, rank=0)
+
+
+def test_a_factor_scales_all_of_an_expert():
+    """Biases included; it is applied where the map is small."""
+    expert, x = LowRankExpert(8, 2).double(), torch.randn(2, 8, 5, 4, dtype=torch.float64)
+    for conv in (expert.reduce, expert.expand):
+        torch.nn.init.normal_(conv.bias)
+    factor = torch.tensor([0.5, -2.0], dtype=torch.float64)
+    assert_close(expert(x, factor), factor[:, None, None, None] * expert(x))

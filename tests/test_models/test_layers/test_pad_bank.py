@@ -126,3 +126,22 @@ def test_layers_whose_weights_are_read_elsewhere_are_left_alone():
     assert all(name.endswith('experts') for name in names)
     with pytest.raises(ValueError, match='matches no convolution'):
         apply_rules(build_mlore(), [dict(modules='*.task_expert.*')])
+
+
+def test_a_compact_bank_keeps_its_kernels():
+    bank = make_bank()
+    bank.reduce.compact()
+    before = bank.reduce.dynamic_values.detach().clone()
+    nn.init.ones_(bank.reduce.bias)
+    bank.init_weights()
+    assert torch.equal(bank.reduce.dynamic_values, before)
+    assert bank.reduce.bias.abs().max() == 0
+
+
+def test_the_static_weight_may_start_as_the_mean():
+    """Of the experts that reach so far: of ranks 2 and 1 the first rows have two, the second row has one."""
+    bank = LowRankExpertBank(4, [2, 1])
+    bank.share_weights(static_init='mean', scale='none')
+    first, second, other = bank.reduce.kernels
+    assert_close(bank.reduce.static, torch.stack([(first + other) / 2, second]))
+    assert bank.reduce.phi is None

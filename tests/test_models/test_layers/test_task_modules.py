@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules
+from mlore_mm.models.layers.task_modules import TaskConv1x1, TaskModules, drop_names
 
 TASKS = ('semseg', 'depth', 'edge')
 
@@ -44,3 +44,12 @@ class Scale(torch.nn.Module):
 
     def forward(self, x):
         return self.factor * x
+
+
+def test_names_are_dropped_wherever_they_are():
+    numbers = torch.nn.ParameterDict(dict(a=torch.nn.Parameter(torch.ones(1)), c=torch.nn.Parameter(torch.ones(1))))
+    inner = torch.nn.ModuleDict(dict(a=Scale(1.0), b=numbers))
+    module = torch.nn.ModuleDict(dict(a=torch.nn.Linear(1, 1), inner=inner))
+    drop_names(module, ['a', 'x'])
+    assert list(module.state_dict()) == ['inner.b.c']
+    assert list(inner) == ['b']

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from mlore_mm.models.losses import MultiTaskCriterion, PixelCrossEntropyLoss
+from mlore_mm.models.losses import MMSegLoss, MultiTaskCriterion, PixelCrossEntropyLoss
+from mlore_mm.models.losses.mmseg_loss import adapt_loss
 from mlore_mm.models.output import MultiTaskOutput
 
 WEIGHTS = [1.0, 2.0, 5.0]
@@ -74,3 +75,14 @@ def test_losses_of_mmsegmentation_take_part(kind, logits, target):
     nothing = criterion_loss(dict(type=f'mmseg.{kind}', **options), logits, torch.full_like(target, 255))
     assert nothing.item() == 0
     nothing.backward()
+
+
+def test_the_mask_says_what_counts(logits):
+    """Whatever the ids of the others are."""
+    target, valid = torch.randint(0, 3, (2, 1, 6, 5)), torch.rand(2, 1, 6, 5) > 0.5
+    loss = MMSegLoss(dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True))
+    wanted = F.cross_entropy(logits.permute(0, 2, 3, 1)[valid[:, 0]], target[:, 0][valid[:, 0]])
+    assert_close(loss(logits, target, valid), wanted)
+    assert loss.class_weight is None
+    own = PixelCrossEntropyLoss()
+    assert adapt_loss(own) is own
