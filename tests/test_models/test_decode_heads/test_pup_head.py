@@ -6,7 +6,7 @@ from mlore_mm.models.decode_heads import PUPHead
 from mlore_mm.models.features import Features
 from mlore_mm.models.layers.pup_decoder import double
 from mlore_mm.models.layers.task_attention import TaskAttention
-from tests.mlore_models import TASKS
+from tests.mlore_models import TASKS, randomise
 
 
 def build(**options) -> PUPHead:
@@ -69,13 +69,12 @@ def test_a_decoder_is_its_definition():
 
 
 def test_task_attention_is_its_definition():
-    """Three tasks: one is weighted by B, the two others by half of 1 - B each."""
-    attention = TaskAttention(dict(a=1, b=2, c=3), 4).eval()
-    maps = {name: torch.randn(2, 4, 8, 4) for name in 'abc'}
-    for parameter in attention.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    """Five tasks: two are weighted by half of B each, the three others by a third of 1 - B."""
+    attention = TaskAttention(dict(a=1, b=2, c=3, d=1, e=1), 4).eval()
+    maps = {name: torch.randn(2, 4, 8, 4) for name in 'abcde'}
+    randomise(attention)
     b = attention.balance_out(attention.balance_in(torch.cat(list(maps.values()), dim=1)).relu()).sigmoid()
-    weighted = [maps['a'] * b, maps['b'] * (1 - b) / 2, maps['c'] * (1 - b) / 2]
+    weighted = [*(maps[name] * b / 2 for name in 'ab'), *(maps[name] * (1 - b) / 3 for name in 'cde')]
     z = attention.gather(torch.cat(weighted, dim=1)).relu()
     z = attention.down[1](attention.down[0](z).relu()).relu()
     assert z.shape[-2:] == (2, 1)
