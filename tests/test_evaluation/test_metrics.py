@@ -390,6 +390,8 @@ def test_saliency_of_images_by_hand():
     assert metric.thresholds.tolist() == pytest.approx([0.2 + 0.05 * i for i in range(15)])
     cut = sample_of('sal', [0.9, 0.1], [1, 0])  # 229.5 of 255 is cut off to 229, below 0.9
     assert evaluate(SALIENCY, [cut], 'sal', type='SaliencyIoUMetric', eight_bit=True)['mIoU'] == 100
+    soft = sample_of('sal', [0.95, 0.1], [0.5, 0.49])  # a label from one half on is salient
+    assert evaluate(SALIENCY, [soft], 'sal', type='SaliencyIoUMetric')['mIoU'] == 100
     counts = threshold_counts(torch.tensor([229 / 255]), torch.tensor([1]), torch.tensor([True]), metric.thresholds)
     assert counts[1].tolist() == [1] * 14 + [0]
     assert to_bytes(torch.tensor([-0.1, 0.9, 0.9999, 2.0])).tolist() == [0, 229, 254, 255]
@@ -449,6 +451,7 @@ def test_the_median_inside_its_bin():
     assert math.isnan(histogram_median(torch.zeros(3600)))
     angles, valid = torch.tensor([0.0499, 0.0501, 180, 9]), torch.tensor([True, True, True, False])
     assert angle_histogram(angles, valid).nonzero().flatten().tolist() == [0, 1, 3599]
+    assert angle_histogram(angles[:1], valid[:1]).shape == (3600,)  # histograms of images are added
 
 
 def test_a_better_number_is_a_gain_in_percent():

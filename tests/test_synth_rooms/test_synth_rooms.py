@@ -596,3 +596,12 @@ def test_light_comes_as_a_disc_or_a_point():
     np.testing.assert_allclose(np.linalg.norm(points - light.position, axis=1), 0.5)
     assert np.ptp(points[:, 1]) == 0
     assert len(light.points(soft=False)) == len(Light(light.position, np.ones(3)).points(soft=True)) == 1
+
+
+def test_a_ray_from_a_face_leaves_its_box():
+    """Points on a surface look at the lights; the solid itself is no hit at a distance of 0."""
+    solid = box((0, 0, 0), (2, 2, 2), Material())
+    outward, through = np.array([[0.0], [0.0], [-1.0]]), np.array([[0.0], [0.0], [1.0]])
+    for rays in (outward, through):
+        assert solid.intersect(np.array([0.0, 0.0, -1.0]), rays).tolist() == [np.inf]
+    assert solid.intersect(np.array([0.0, 0.0, -3.0]), through).tolist() == [2]

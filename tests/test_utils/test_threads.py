@@ -62,3 +62,12 @@ def test_the_number_of_threads_is_described(monkeypatch):
     assert describe_threads().startswith('1 thread on ')
     monkeypatch.setattr(torch, 'get_num_threads', lambda: 3)
     assert describe_threads().startswith('3 threads on ')
+
+
+def test_cores_are_those_of_this_process(monkeypatch):
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 2)
+    monkeypatch.setattr(os, 'sched_getaffinity', {0: {3}, 1: {0, 1, 2}}.get, raising=False)
+    assert describe_threads() == '2 threads on 1 core'
+    monkeypatch.delattr(os, 'sched_getaffinity')
+    monkeypatch.setattr(os, 'cpu_count', lambda: None)
+    assert describe_threads() == '2 threads on 1 core'
