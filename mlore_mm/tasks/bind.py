@@ -98,10 +98,10 @@ def _bind_model(cfg: Config, tasks: dict, aux: list, evaluated: list, groups: li
 
 def leaf_datasets(loader):
     """Every leaf data set of a dataloader config, through wrappers such as RepeatDataset and ConcatDataset."""
-    pending = [loader.get('dataset')] if loader else []
+    pending = [loader.get('dataset')] if isinstance(loader, dict) else []
     while pending:
         dataset = pending.pop()
-        if dataset is None:
+        if not isinstance(dataset, dict):  # none, or a mistake that the check of the config names
             continue
         inner = dataset.get('datasets', [dataset['dataset']] if 'dataset' in dataset else [])
         if inner:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from mlore_mm.apis import inference_model, init_model
-from mlore_mm.apis.deploy import export
+from mlore_mm.apis.deploy import export, int8
 from mlore_mm.apis.deploy.export import (
     SUFFIXES,
     ExportModel,
@@ -353,6 +353,39 @@ def test_a_file_that_does_not_run_is_named():
 
     with pytest.raises(ValueError, match=r"does not run on \(1, 3, 2, 2\): '  no"):
         _run(fails, torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize('outputs', ['scores', 'predictions'])
+@pytest.mark.parametrize('open_size', [True, False])
+def test_what_is_compared(model, monkeypatch, outputs, open_size):
+    """Every photo, two at a time, and another size; classes are compared as classes."""
+    ran, same = [], ExportModel(model, ['semseg', 'edge'], outputs == 'predictions')
+
+    def run(batch):
+        ran.append(tuple(batch.shape))
+        semseg, edge = same(batch)
+        return semseg, edge + 0.25
+
+    monkeypatch.setattr('mlore_mm.apis.deploy.export_check.load_exported', lambda path, kind: run)
+    about = describe(model, ['semseg', 'edge'], (32, 64), open_size, outputs == 'predictions')
+    with torch.no_grad():
+        check = check_export('a', 'onnx', model, about, PHOTOS, repeats=2)
+    assert check.deviations == dict(semseg=0, edge=pytest.approx(0.25, abs=1e-6))
+    shapes = [(1, 3, 32, 64)] * 2 + [(2, 3, 32, 64)] + [(1, 3, 64, 96)] * open_size
+    assert ran == shapes + [(1, 3, 32, 64)] * 3  # for the time: once before, and twice
+    assert (check.images, check.shapes) == (2, tuple(dict.fromkeys(shapes)))
+    assert check.seconds > 0 < check.exported_seconds
+
+
+def test_packages_that_are_missing_are_named(model, tmp_path, monkeypatch):
+    for module, call in (
+        ('export', lambda: export_model(model, tmp_path / 'a.onnx')),
+        ('export_check', lambda: load_exported(tmp_path / 'a.onnx', 'onnx')),
+        ('int8', lambda: int8.quantise('a', 'b', ['c'])),
+    ):
+        monkeypatch.setattr(f'mlore_mm.apis.deploy.{module}.find_spec', lambda name: None)
+        with pytest.raises(ValueError, match='pip install onnx'):
+            call()
 
 
 def test_photos_come_from_the_test_set(tmp_path):

@@ -265,11 +265,11 @@ def test_video_demo(tiny, tmp_path, monkeypatch, capsys):
 
 
 def test_deploy_changes_no_prediction(tiny, infer):
-    if not hasattr(infer.model, 'switch_to_deploy'):
-        pytest.skip('this model has no form of its own for inference')
-    plain = MultiTaskInferencer(*tiny, device='cpu', show_progress=False, deploy=False)
+    folded = MultiTaskInferencer(*tiny, device='cpu', show_progress=False, deploy=True)
+    for model, form in ((infer.model, False), (folded.model, True)):
+        assert {block.deployed is not None for block in model.decode_head.blocks()} == {form}
     for task in infer.tasks:
-        one, other = plain(PHOTO)[0][task].values, infer(PHOTO)[0][task].values
+        one, other = folded(PHOTO)[0][task].values, infer(PHOTO)[0][task].values
         torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(other), rtol=1e-3, atol=1e-3)
 
 
@@ -333,6 +333,15 @@ def test_large_panels_are_thinned_out(infer, monkeypatch):
     assert plain is small.image
     assert (image.shape, set(image.flatten().tolist())) == ((20, 550, 3), {50})
     np.testing.assert_array_equal(maps['depth'], np.broadcast_to(np.arange(0, 1100, 2), (1, 20, 550)))
+
+
+def test_progress_is_shown_unless_it_is_not_wanted(infer, monkeypatch, capfd):
+    for show, totals in ((False, 0), (True, 1)):
+        monkeypatch.setattr(infer, 'show_progress', show)
+        infer([PHOTO[:32, :48]] * 3, tasks=['depth'], batch_size=2)
+        said = ''.join(capfd.readouterr())
+        assert said.count('3/3') >= totals
+        assert ('inference' in said) is show
 
 
 def test_an_index_without_files(infer, tmp_path):

@@ -135,7 +135,36 @@ VALUES = {
     'default_hooks.nonfinite.action': ('skipp', "default_hooks.nonfinite: action .* got 'skipp'"),
     'default_hooks.checkpoint.rule': ('bigger', 'rule must be greater, less or None'),
     'default_hooks.checkpoint.interval': (0, 'interval is 0, expected 1 or more, or -1'),
+    'randomness': ('zero', "randomness is 'zero', expected a dict with keys such as seed"),
+    'randomness.deterministic': ('no', "is the text 'no', expected bool"),
+    'compile': (dict(mod='x'), "compile.mod: torch.compile takes no 'mod'. Did you mean 'mode'"),
+    'default_hooks': (5, r"default_hooks is 5, expected a list such as .dict.type='EMAHook'"),
+    'default_hooks.mine': (dict(every=1), r'default_hooks.mine has no `type`.* Give it one: dict\(type'),
+    'train_dataloader': (5, r'train_dataloader is 5, expected dict\(batch_size='),
+    'val_cfg': (5, r"val_cfg is 5, expected dict\(type='...'\)"),
+    'log_processor': (dict(type='LogProcessor', custom_cfg=5), r'custom_cfg is 5, expected \[dict\(data_src='),
+    'optim_wrapper.clip_grad.type': ('value', "clip_grad.max_norm: clipping takes no 'max_norm'"),
+    'optim_wrapper.constructor': (
+        'TrainableConstructor',
+        "Did you mean 'TrainableOptimWrapperConstructor'",
+    ),
 }
+# Entries of another form than that of the config, whole.
+WHOLE = [
+    ('param_scheduler', dict(optimizer=[dict(type='PolyLr', by_epoch=False)]), r'param_scheduler.optimizer.0.type is'),
+    ('val_evaluator', dict(type='DepthMetric', tsk='depth'), "val_evaluator.tsk: DepthMetric takes no 'tsk'"),
+    (
+        'optim_wrapper',
+        dict(constructor='X', first=dict(type='OptimWraper')),
+        'optim_wrapper.first.type is',
+    ),
+    ('custom_hooks', [dict(interval=1)], 'custom_hooks.0 has no `type`'),
+    (
+        'custom_hooks',
+        [dict(type='EMAHook', priority='SOMETIME')],
+        "0.priority is 'SOMETIME'. There are HIGH",
+    ),
+]
 HOOKS = {
     'momentun': ('momentum', dict(type='EMAHook', momentun=0.1)),  # the averaged model takes it, not the hook
     'HIHG': ('HIGH', dict(type='EMAHook', priority='HIHG')),
@@ -248,6 +277,14 @@ def test_classes_and_values(config, key):
     value, message = VALUES[key]
     with pytest.raises(ValueError, match=message):
         check(changed(config, key, value))
+
+
+@pytest.mark.parametrize(('key', 'value', 'message'), WHOLE)
+def test_whole_entries(config, key, value, message):
+    cfg = Config(config.to_dict(), cfg_text=config.text)
+    cfg[key] = value
+    with pytest.raises(ValueError, match=message):
+        check(cfg)
 
 
 def test_values_out_of_their_range(config):

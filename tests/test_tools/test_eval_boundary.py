@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from mlore_mm.apis.analysis import eval_boundary as module
 from mlore_mm.apis.analysis.eval_boundary import _find, eval_boundary
 from tests.shared import REPO, shared_path
 from tests.test_evaluation.boundary_reference import COMPACT, read_expected
@@ -156,7 +157,7 @@ def test_folders_below_the_folder(compact):
     assert list(json.loads((compact / 'r.json').read_text())['images']) == ['a01', 'a09', 'scene/a06']
 
 
-def test_which_images_are_scored(tmp_path):
+def test_which_images_are_scored(tmp_path, monkeypatch):
     """Predictions of a, b and x; ground truths of a to h."""
     for folder, names in (('pred', 'abx'), ('gt', 'abcdefgh')):
         (tmp_path / folder).mkdir()
@@ -167,7 +168,10 @@ def test_which_images_are_scored(tmp_path):
         return _find(tmp_path / 'pred', tmp_path / 'gt', '.png', names, allow)
 
     assert find(['b', 'a']) == ['a', 'b']
+    said = []
+    monkeypatch.setattr(module, 'print_log', lambda text, *more: said.append(text))
     assert find(['b', 'c'], allow=True) == ['b']
+    assert said == [f'1 of 2 images have no prediction in {tmp_path}/pred: c. They are not scored.']
     with pytest.raises(ValueError, match=r'1 of 2 images have no .png file in .*pred: c\. .*there are 3 .png files'):
         find(['b', 'c'])
     with pytest.raises(ValueError, match=r'6 of 8 images have no prediction in .*: c, d, e, f, g, \.\.\.\.'):

@@ -46,7 +46,8 @@ def check_counting(cfg) -> list[str]:
         return []
     schedules = cfg.get('param_scheduler') or []
     parts = {f'param_scheduler.{i}': x for i, x in enumerate(schedules if isinstance(schedules, list) else [schedules])}
-    parts['default_hooks.checkpoint'] = (cfg.get('default_hooks') or {}).get('checkpoint')
+    hooks = cfg.get('default_hooks')
+    parts['default_hooks.checkpoint'] = hooks.get('checkpoint') if isinstance(hooks, dict) else None
     return [
         f'{place} counts epochs (by_epoch is True where it is not given), of which a training by iterations has one: '
         f'it would do nothing before the end. Set {place}.by_epoch=False.'
@@ -113,6 +114,8 @@ def _watched(cfg) -> Iterable[tuple[str, str]]:
         parts = cfg.get(where) or []
         if where == 'param_scheduler' and isinstance(parts, dict):
             parts = [parts]
+        if not isinstance(parts, (dict, list, tuple)):  # told elsewhere
+            continue
         for name, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
             for option in ('save_best', 'monitor') if isinstance(part, dict) else ():
                 keys = part.get(option) or []

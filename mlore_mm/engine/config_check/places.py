@@ -5,7 +5,7 @@ from types import NoneType
 
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Priority, Runner, TestLoop, ValLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Priority, TestLoop, ValLoop
 from torch.distributed import init_process_group
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
@@ -220,7 +220,7 @@ FIXED = dict(
     launcher=frozenset(('none', 'pytorch', 'slurm', 'mpi')),
     sync_bn=frozenset(('torch', 'mmcv')),
     resume_settings=frozenset(('checkpoint', 'config')),
-    randomness=Runner.set_randomness,
+    randomness=dict(seed=None, diff_rank_seed=(bool,), deterministic=(bool,)),
     feature_cache=dict(path=None, augmentations=None),
     auto_scale_lr=dict(enable=(bool,), base_batch_size=(int,)),
     custom_imports=dict(imports=None, allow_failed_imports=None),
