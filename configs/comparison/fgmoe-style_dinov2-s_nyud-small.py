@@ -5,6 +5,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    decode_head=dict(type='FGMoEHead', embed_dims=96),
+    decode_head=dict(type='FGMoEHead', embed_dims=144),
     criterion=dict(auxiliary_losses=dict(balance=dict(type='ExpertShareLoss', loss_weight=0.01))),
 )

@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/schedules/adam_short.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(decode_head=dict(type='MultiTaskFCNHead', embed_dims=96, scale=4))
+model = dict(decode_head=dict(type='MultiTaskFCNHead', embed_dims=144, scale=4))

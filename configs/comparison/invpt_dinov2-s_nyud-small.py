@@ -9,3 +9,5 @@ model = dict(
     decode_head=dict(type='InvPTHead', in_index=[1, 2, 3], strides=(16, 16, 16), embed_dims=88, extra_dims=8),
     criterion=dict(auxiliary=dict(intermediate=1.0)),
 )
+tasks = dict(semseg=dict(loss_weight=4.0))
+optim_wrapper = dict(optimizer=dict(lr=3e-3))

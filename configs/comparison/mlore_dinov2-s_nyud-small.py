@@ -8,3 +8,4 @@ _base_ = [
 model = dict(
     decode_head={{_base_.mlore_96}}, criterion=dict(auxiliary_losses=dict(load_balance={{_base_.load_balance}}))
 )
+tasks = dict(semseg=dict(loss_weight=4.0))

@@ -1,6 +1,6 @@
 # What holds a decoder back: classes alone, so that no other task interferes, logits on the encoder's grid, photos of
 # the training half. --options budget.iterations=600 says what more iterations do.
-_base_ = './nyud-small_dinov2-s_rates_half.py'
+_base_ = './nyud-small_dinov2-s_tries_half.py'
 name = 'Classes alone, on every second photo of the training half'
 _mlore = 'configs/comparison/mlore_dinov2-s_nyud-small.py'
 _grid = {'model.decode_head.scale': 1}

@@ -1,7 +1,7 @@
-# The tries of rates for half an hour of one core: a third of the photos trains, a twelfth validates, sixty iterations,
+# The same tries for an hour of one core: a third of the photos trains, a twelfth validates, sixty iterations,
 # and boundaries are scored by their loss.
-_base_ = './nyud-small_dinov2-s_rates.py'
-name = 'Rates, on every second photo of the training half'
+_base_ = './nyud-small_dinov2-s_tries.py'
+name = 'Tries, on every second photo of the training half'
 data = dict(
     name='every second photo of the training half',
     cfg_options={
