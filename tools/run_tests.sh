@@ -7,4 +7,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$REPO"
 # One thread each for as many workers as there are cores: small tensors gain nothing from more.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-exec "$PYTHON" -m pytest -q --numprocesses "${MLORE_MM_TEST_WORKERS:-auto}" --durations 10 "$@"
+# A file stays with one worker, so that what its tests share (a trained model, an export) is made once.
+exec "$PYTHON" -m pytest -q --numprocesses "${MLORE_MM_TEST_WORKERS:-auto}" --dist loadfile --durations 10 "$@"
