@@ -55,7 +55,8 @@ def join_files(files: Mapping[str, str], dst: str) -> int:
     """:func:`join_single_tasks` with checkpoints of ours, by task; how many tensors were written to ``dst``.
 
     Raises:
-        ValueError: Naming the file: it cannot be read, has numbers that are not finite, or no head for its task.
+        ValueError: Naming the file: it cannot be read, has numbers that are not finite, or no head for its task. Or
+            encoders of two tasks differ.
     """
     joined = {}
     for task, path in files.items():
@@ -63,6 +64,7 @@ def join_files(files: Mapping[str, str], dst: str) -> int:
         check_values({}, state, path)
         with naming(path):
             joined.update(join_single_tasks({task: state}))
+    check_encoders(joined, {task: f"'{task}' ({path})" for task, path in files.items()})
     write_checkpoint(dict(state_dict=joined, meta={}), dst)
     return len(joined)
 
@@ -74,7 +76,7 @@ def join_single_tasks(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, T
         states: Task to the weights of our model of that task: an encoder, and a head for the task in a ``PerTaskHead``.
 
     Raises:
-        ValueError: A model has no head for its task.
+        ValueError: A model has no head for its task, or encoders differ.
     """
     joined = {}
     for task, state in states.items():
@@ -89,4 +91,30 @@ def join_single_tasks(states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, T
                 joined[key.replace('backbone.', f'backbone.encoders.{task}.', 1)] = value
             elif key.startswith(head):
                 joined[key] = value
+    check_encoders(joined, {task: f"'{task}'" for task in states})
     return joined
+
+
+def check_encoders(joined: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
+    """Features are exchanged between the encoders of joined models, so these are alike: same tensors, same shapes.
+
+    Args:
+        joined: Weights of the joined model.
+        names: Task to what an error calls it.
+
+    Raises:
+        ValueError: Naming the tasks and the tensor.
+    """
+    shapes = {}
+    for task in names:
+        prefix = f'backbone.encoders.{task}.'
+        shapes[task] = {key.removeprefix(prefix): tuple(x.shape) for key, x in joined.items() if key.startswith(prefix)}
+    first, *others = names
+    pairs = [(task, key) for task in others for key in sorted({*shapes[first], *shapes[task]})]
+    for other, key in pairs:
+        here, there = shapes[first].get(key), shapes[other].get(key)
+        if here != there:
+            raise ValueError(
+                f'The encoders of {names[first]} and {names[other]} differ: backbone.{key} is {here or "missing"} in '
+                f'the first and {there or "missing"} in the second. Join models of one config, one task each.'
+            )

@@ -5,6 +5,7 @@ Our ``PlainViT`` has mmseg's layout.
 
 import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -136,7 +137,8 @@ def timm_to_mm(
         The converted state dict, and the keys left out, which belong to the classifier.
 
     Raises:
-        ValueError: Unknown keys, or a position embedding that fits no grid.
+        ValueError: Unknown keys, tensors missing or of another shape than in the other blocks, or a position embedding
+            that fits no grid.
     """
     if layout not in LAYOUTS:
         raise ValueError(f'layout is one of {list(LAYOUTS)}, but got {layout!r}.')
@@ -156,12 +158,41 @@ def timm_to_mm(
             f"This is not a plain ViT in timm's layout: {len(unknown)} unknown keys, such as {unknown[:5]}. Variants "
             'with other layers (LayerScale, registers, relative positions) have no counterpart.'
         )
+    _check_whole(converted)
     converted['pos_embed'] = _convert_positions(
         converted['pos_embed'], 'dist_token' in state, grid, source_grid, class_position
     )
     if class_position == 'drop':
         converted.pop('cls_token', None)
     return converted, left_out
+
+
+def _check_whole(state: Mapping[str, Tensor]) -> None:
+    """All blocks have the same tensors in the same shapes, and what stands outside of them is there."""
+    blocks: dict[int, dict[str, tuple]] = {}
+    for key, value in state.items():
+        if m := re.fullmatch(r'layers\.(\d+)\.(.+)', key):
+            blocks.setdefault(int(m[1]), {})[m[2]] = tuple(value.shape)
+    usual = {
+        key: statistics.mode(block[key] for block in blocks.values() if key in block)
+        for key in sorted({key for block in blocks.values() for key in block})
+    }
+    for i, key in ((i, key) for i in range(max(blocks, default=-1) + 1) for key in usual):
+        found = blocks.get(i, {}).get(key)
+        if found != usual[key]:
+            raise ValueError(f'{key} of block {i} is {found or "missing"}, where other blocks have {usual[key]}.')
+    _check_outside(state)
+
+
+def _check_outside(state: Mapping[str, Tensor]) -> None:
+    width = (state['patch_embed.projection.weight'].shape[0],)
+    needed = ['patch_embed.projection.bias']
+    if {'ln1.weight', 'ln1.bias'} & set(state):  # timm's models that take the mean of tokens have neither
+        needed += ['ln1.weight', 'ln1.bias']
+    for key in needed:
+        found = tuple(state[key].shape) if key in state else None
+        if found != width:
+            raise ValueError(f'{key} is {found or "missing"}, where {width} is expected.')
 
 
 def _as_pattern(key: str) -> re.Pattern:

@@ -33,3 +33,27 @@ def test_the_file_that_does_not_serve_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"other.pth: The weights given for the task 'b' have heads for \['c'\]"):
         join_files(dict(a=paths['good'], b=paths['other']), str(tmp_path / 'bad.pth'))
     assert not (tmp_path / 'bad.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('changed', 'told'),
+    [
+        ({}, 'backbone.conv1.weight is \\(3,\\) in the first and missing in the second'),
+        ({'backbone.conv1.weight': torch.ones(2)}, 'backbone.conv1.weight is \\(3,\\) in the first and \\(2,\\) in'),
+        (
+            {'backbone.conv1.weight': torch.ones(3), 'backbone.conv2.weight': torch.ones(3)},
+            'backbone.conv2.weight is missing in the first',
+        ),
+    ],
+)
+def test_encoders_that_differ_are_refused(tmp_path, changed, told):
+    odd = state(1.0, 'b')
+    del odd['backbone.conv1.weight']
+    odd.update(changed)
+    torch.save(dict(state_dict=state(1.0, 'a')), tmp_path / 'a.pth')
+    torch.save(dict(state_dict=odd), tmp_path / 'b.pth')
+    with pytest.raises(ValueError, match=told):
+        join_single_tasks(dict(a=state(1.0, 'a'), b=odd))
+    with pytest.raises(ValueError, match=told):
+        join_files({task: str(tmp_path / f'{task}.pth') for task in 'ab'}, str(tmp_path / 'start.pth'))
+    assert not (tmp_path / 'start.pth').exists()

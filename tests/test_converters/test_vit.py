@@ -195,6 +195,45 @@ def test_what_cannot_be_converted_says_why(tmp_path):
         read_vit(tmp_path / 'pickled.npz')
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'told'),
+    [
+        ('blocks.1.mlp.fc2.bias', None, r'ffn.layers.1.bias of block 1 is missing, where other blocks have \(24,\)'),
+        (
+            'blocks.0.norm1.bias',
+            torch.ones(7),
+            r'ln1.bias of block 0 is \(7,\), where other blocks have \(24,\)',
+        ),
+        (
+            'patch_embed.proj.bias',
+            None,
+            r'patch_embed.projection.bias is missing, where \(24,\) is expected',
+        ),
+        ('norm.weight', torch.ones(5), r'ln1.weight is \(5,\), where \(24,\) is expected'),
+        ('norm.bias', None, '^ln1.bias is missing'),
+    ],
+)
+def test_tensors_that_are_missing_or_odd_are_named(key, value, told):
+    state = augreg_to_timm(augreg_arrays())
+    state.pop(key) if value is None else state.update({key: value})
+    with pytest.raises(ValueError, match=told):
+        timm_to_mm(state)
+
+
+def test_a_whole_block_that_is_missing_is_named():
+    state = {key: x for key, x in augreg_to_timm(augreg_arrays()).items() if not key.startswith('blocks.1.')}
+    with pytest.raises(ValueError, match='attn.attn.in_proj_bias of block 1 is missing'):
+        timm_to_mm(state)
+
+
+def test_biases_and_a_norm_that_the_variant_lacks_are_no_mistake():
+    state = augreg_to_timm(augreg_arrays())
+    state = {key: x for key, x in state.items() if not key.endswith('qkv.bias') and not key.startswith('norm.')}
+    converted, _ = timm_to_mm(state)
+    assert set(converted) & {'layers.0.attn.attn.in_proj_bias', 'ln1.weight'} == set()
+    assert 'layers.2.attn.attn.in_proj_weight' in converted
+
+
 def test_command_line(tmp_path, capsys):
     arrays = augreg_arrays()
     np.savez(tmp_path / 'vit.npz', **arrays)

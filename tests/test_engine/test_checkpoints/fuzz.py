@@ -151,7 +151,9 @@ def _single() -> dict[str, Tensor]:
 
 
 def _joined(path: str, folder: Path) -> dict[str, Tensor]:
-    join_files(dict(depth=path), str(folder / 'joined.pth'))
+    whole = {key.replace('depth', 'semseg'): x for key, x in _single().items()}
+    torch.save(dict(state_dict=whole), folder / 'beside.pth')
+    join_files(dict(depth=path, semseg=str(folder / 'beside.pth')), str(folder / 'joined.pth'))
     return torch.load(folder / 'joined.pth', weights_only=True)['state_dict']
 
 
