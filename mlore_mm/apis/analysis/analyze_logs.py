@@ -148,6 +148,7 @@ def _group(key: str) -> int:
 
 def _is_headline(key: str) -> bool:
     """Whether a metric is what some task is quoted by."""
+    METRICS.import_from_location()  # by itself only when the first metric is asked for by name
     headlines = {getattr(METRICS.get(name), 'headline', '') for name in METRICS.module_dict}
     return key == 'delta_m' or key.rsplit('/', 1)[-1] in headlines
 
