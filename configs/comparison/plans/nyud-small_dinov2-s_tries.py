@@ -1,6 +1,6 @@
 # Five tries for each system of the plan beside this one, chosen among on the training half alone: two of three photos
-# train, the third validates. Three rates; then, at the best of them, more weight on the classes, and a width half as
-# large again (the probe has none: a fourth rate). What was best stands in the system's config.
+# train, the third validates. Three rates; then, at the best of them, four times the weight on the classes, and a width
+# half as large again (the probe has none: a fourth rate). What was best stands in the system's config.
 _base_ = './nyud-small_dinov2-s.py'
 name = 'Tries, on photos of the training half'
 _rate, _width, _classes = 'optim_wrapper.optimizer.lr', 'model.decode_head.embed_dims', 'tasks.semseg.loss_weight'
@@ -31,7 +31,7 @@ for _system, (_name, _best, _narrow, _wide) in _tried.items():
         f'{_best:g}, wider' if _width in _wide else f'{_wide[_rate]:g}': {_rate: _best, **_wide},
     }.items():
         systems[f'{_system}, {_label}'] = dict(
-            config=f'configs/comparison/{_name}_dinov2-s_nyud-small.py', cfg_options={_classes: 2.0, **_options}
+            config=f'configs/comparison/{_name}_dinov2-s_nyud-small.py', cfg_options={_classes: 1.0, **_options}
         )
 single_task = None
 _held_out = list(range(2, 491, 3))
