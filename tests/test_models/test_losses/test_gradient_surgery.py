@@ -388,8 +388,14 @@ def test_a_smoothed_method_may_be_named_alone():
 
 
 def test_precision_in_which_gradients_depend():
-    """Eigenvalues of 1e-9 of the largest are rounding of 32 bits; of 1e-3 they are a direction, and none is none."""
-    for smallest, dtype in ((1e-9, torch.float32), (1e-3, torch.float64), (0.0, torch.float64)):
+    """Eigenvalues of 1e-9 of the largest are rounding of 32 bits; of 1e-3 they are a direction, and none is none.
+
+    Rounding reaches to the number of gradients (here 2) times what one bit is worth: 2.4e-7 and 4.4e-16.
+    """
+    rounding = torch.float32
+    for smallest, dtype in ((1e-9, rounding), (2e-7, rounding), (3e-7, torch.float64), (1e-3, torch.float64)):
+        assert _in_its_precision(torch.diag(weights(1.0, smallest))).dtype == dtype
+    for smallest, dtype in ((0.0, torch.float64), (3e-16, torch.float64), (6e-16, rounding)):
         assert _in_its_precision(torch.diag(weights(1.0, smallest))).dtype == dtype
 
 
