@@ -69,7 +69,7 @@ def hold(folder, error):
 def test_a_file_without_a_lock_is_a_leftover(tmp_path, content):
     (tmp_path / NAME).write_text(content)
     with FolderLock(tmp_path):
-        pass
+        assert json.loads((tmp_path / NAME).read_text())['pid'] == os.getpid()
 
 
 def test_where_there_are_no_locks_a_process_of_this_machine_counts(tmp_path, monkeypatch):

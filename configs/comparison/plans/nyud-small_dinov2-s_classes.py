@@ -8,7 +8,10 @@ _plain = {'model.decode_head.identity_init': False}
 _cut = {'model.decode_head.detach_generic': True}
 systems = {
     '_delete_': True,
-    'hard sharing': dict(config='configs/comparison/hard-sharing_dinov2-s_nyud-small.py', cfg_options=_grid),
+    'hard sharing': dict(
+        config='configs/comparison/hard-sharing_dinov2-s_nyud-small.py',
+        cfg_options={**_grid, 'model.decode_head.embed_dims': 96},  # as wide as MLoRE
+    ),
     'linear probe': 'configs/comparison/linear-probe_dinov2-s_nyud-small.py',
     'MLoRE': dict(config=_mlore, cfg_options=_grid),
     'MLoRE, as published': dict(config=_mlore, cfg_options={**_grid, **_plain, **_cut}),

@@ -1,4 +1,4 @@
-# The plan on real photos for an hour and a half of one core: one seed, every second training photo.
+# The plan on real photos in short: one seed, every second training photo.
 _base_ = ['./nyud-small_dinov2-s.py']
 data = dict(
     name='every second photo of NYUD-v2 in small',

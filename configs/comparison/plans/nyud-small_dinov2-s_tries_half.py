@@ -1,4 +1,4 @@
-# The same tries for an hour of one core: a third of the photos trains, a twelfth validates, sixty iterations,
+# The same tries in short: a third of the photos trains, a twelfth validates, sixty iterations,
 # and boundaries are scored by their loss.
 _base_ = './nyud-small_dinov2-s_tries.py'
 name = 'Tries, on every second photo of the training half'
