@@ -15,7 +15,6 @@ SHARED = {
     # command lines
     '__main__': 'test_main.py',
     'apis/analysis/benchmark': 'test_tools/test_get_flops.py',
-    'apis/comparison/': 'test_apis/test_comparison.py',
     'apis/analysis/eval_boundary': 'test_tools/test_eval_boundary.py',
     'apis/analysis/flops': 'test_tools/test_get_flops.py',
     'apis/analysis/model_parts': 'test_tools/test_get_flops.py',
@@ -38,7 +37,7 @@ SHARED = {
     'datasets/transforms/depth_normals': 'test_datasets/test_cityscapes.py',
     'datasets/nyud_v2_labels': 'test_datasets/test_nyud_labeled.py',
     'datasets/pascal_classes': 'test_datasets/test_label_readers/test_mat.py',
-    'synth_rooms/': 'test_synth_rooms/test_synth_rooms.py',
+    'synth_rooms/furniture': 'test_synth_rooms/test_scene.py',
     'evaluation/counting_pool': 'test_evaluation/test_boundary_metric.py',
     'evaluation/functional/': 'test_evaluation/test_metrics.py',
     'evaluation/functional/boundary/': 'test_evaluation/test_boundary_stages.py',
@@ -98,9 +97,8 @@ SHARED = {
     'models/losses/groups': 'test_models/test_losses/test_criterion.py',
     'models/losses/': 'test_models/test_losses/test_task_losses.py',
     'models/distributed': 'test_models/test_train_steps.py',
-    'engine/config_check/': 'test_engine/test_config_check.py',
+    'engine/config_check/': 'test_engine/test_config_check/test_config_check.py',
     'engine/hooks/feature_cache_hook': 'test_engine/test_feature_cache.py',
-    'engine/hooks/run_clock_hook': 'test_apis/test_comparison.py',
     # declarations
     'tasks/order': 'test_models/test_decode_heads/test_cross_task_heads.py',
     'models/output': 'test_models/test_losses/test_criterion.py',

@@ -10,11 +10,6 @@ from mmengine.registry import DefaultScope
 from mlore_mm.apis import load_config
 from mlore_mm.apis.training.overrides import apply_overrides
 from mlore_mm.engine.config_check import check_config, check_names, idle_settings
-from mlore_mm.engine.config_check.components import wrong_number
-from mlore_mm.engine.config_check.dry_build import constructor_says, what_it_says
-from mlore_mm.engine.config_check.meanings import check_baselines, check_counting, check_scope
-from mlore_mm.engine.config_check.top_level import names_used
-from mlore_mm.engine.hooks import NonFiniteHook
 from mlore_mm.registry import RUNNERS
 from mlore_mm.tasks import bind_tasks
 from tests.shared import REPO
@@ -149,6 +144,7 @@ VALUES = {
         "Did you mean 'TrainableOptimWrapperConstructor'",
     ),
 }
+
 # Entries of another form than that of the config, whole.
 WHOLE = [
     ('param_scheduler', dict(optimizer=[dict(type='PolyLr', by_epoch=False)]), r'param_scheduler.optimizer.0.type is'),
@@ -169,7 +165,6 @@ HOOKS = {
     'momentun': ('momentum', dict(type='EMAHook', momentun=0.1)),  # the averaged model takes it, not the hook
     'HIHG': ('HIGH', dict(type='EMAHook', priority='HIHG')),
 }
-
 
 # Settings of other forms or out of their range; all are named in one message.
 OUT_OF_RANGE = {
@@ -210,6 +205,7 @@ OUT_OF_RANGE = {
     'log_processor.custom_cfg': ([dict(data_src='loss', method_name='mena')], "method_name is 'mena'. Did you mean"),
     'param_scheduler.0.begin': ('two', "is the text 'two', expected int"),
 }
+
 # Constructors that are tried once nothing else is wrong.
 TRIED = {
     'optim_wrapper.optimizer.betas': ((0.9, 1.9), 'optim_wrapper.optimizer: Invalid beta parameter'),
@@ -434,104 +430,3 @@ def test_the_runner_checks_before_it_builds(tmp_path):
         RUNNERS.build(cfg)
     assert not list((tmp_path / 'work').glob('*'))
     assert not DefaultScope.check_instance_created(cfg.experiment_name)
-
-
-@pytest.mark.parametrize(
-    ('key', 'value', 'wrong'),
-    [
-        ('max_iters', 1, None), ('max_iters', 0, 'is 0, expected 1 or more'), ('max_iters', True, None),
-        ('max_iters', 2.0, None), ('max_iters', 1.5, 'is 1.5, expected a whole number'), ('max_iters', None, None),
-        ('max_iters', '3', "is the text '3', expected a number"), ('prob', 'x', None), ('max_iters', [1], None),
-        ('max_iters', float('inf'), None), ('lr', 0, None), ('lr', 1e-9, None), ('lr', -1e-9, 'is -1e-09, '),
-        ('lr', float('nan'), 'is nan, expected 0 or more'), ('max_norm', 0, 'is 0, expected a number above 0'),
-        ('max_norm', 0.1, None), ('prob', 1, None), ('prob', 1.01, 'is 1.01, expected 1 at most'), ('prob', -1, None),
-        ('momentum', 1, None), ('momentum', 1.1, 'is 1.1, expected 1 at most'), ('dropout', 0, None),
-        ('dropout', 1, 'is 1, expected 0 or more and less than 1'), ('dropout', -0.1, 'is -0.1, expected 0 or more'),
-        ('interval', -1, None), ('interval', -2, 'is -2, expected -1 or more'), ('other', -5, None),
-    ],
-)  # fmt: skip
-def test_ranges_of_numbers(key, value, wrong):
-    found = wrong_number(key, value)
-    assert found is None if wrong is None else found.startswith(wrong)
-
-
-def test_names_that_a_text_uses():
-    text = 'a = b  # c\nd = dict(e=f, g=\'h\', i="j")\nk = l == m\n_n = o.p\n'
-    assert {*'bflm', 'o', 'dict'} <= names_used(text)
-    assert not {*'acdeghijkn', '_n'} & names_used(text)
-
-
-def loop(**more) -> Config:
-    return Config(dict(train_cfg=dict(type='IterBasedTrainLoop', max_iters=10), **more))
-
-
-@pytest.mark.parametrize(
-    ('schedule', 'told'),
-    [
-        (dict(type='PolyLR', by_epoch=False, begin=10), ['param_scheduler.0 begins at 10']),
-        (dict(type='PolyLR', by_epoch=False, begin=9), []),
-        ([dict(type='PolyLR', begin=10)], []),  # of epochs
-        ([5, dict(type='PolyLR', by_epoch=False, begin=11)], ['param_scheduler.1 begins at 11']),
-    ],
-)
-def test_schedules_that_begin_after_the_end(schedule, told):
-    cfg = loop(param_scheduler=schedule)
-    assert [text[: len(start)] for text, start in zip(idle_settings(cfg), told, strict=True)] == told
-    cfg.train_cfg = dict(max_epochs=0)
-    assert idle_settings(cfg) == []
-
-
-def test_validations_that_begin_after_the_end():
-    for begin, number in ((10, 0), (11, 1)):
-        cfg = loop(val_dataloader=dict(a=1))
-        cfg.train_cfg.val_begin = begin
-        assert len(idle_settings(cfg)) == number
-        cfg.val_dataloader = None
-        assert idle_settings(cfg) == []
-
-
-@pytest.mark.parametrize(
-    ('train_cfg', 'schedule', 'number'),
-    [
-        (dict(type='IterBasedTrainLoop'), dict(type='PolyLR'), 1),
-        (dict(type='mmengine.IterBasedTrainLoop'), [dict(type='PolyLR', by_epoch=True)], 1),
-        (dict(by_epoch=False), [dict(type='PolyLR'), dict(type='PolyLR', by_epoch=False)], 1),
-        (dict(), dict(type='PolyLR'), 0),
-        (dict(type='EpochBasedTrainLoop'), dict(type='PolyLR'), 0),
-        (dict(type='IterBasedTrainLoop'), dict(type='PolyLR', convert_to_iter_based=True), 0),
-        (dict(type='IterBasedTrainLoop'), dict(optimizer=[dict(type='PolyLR')]), 0),
-    ],
-)
-def test_what_counts_epochs(train_cfg, schedule, number):
-    assert len(check_counting(dict(train_cfg=train_cfg, param_scheduler=schedule))) == number
-
-
-def test_baselines_of_both_evaluations_and_scopes():
-    evaluator = dict(baselines=dict(depth=0.5, edge=0, semseg='1', dpth=1))
-    tasks = dict.fromkeys(('depth', 'edge', 'semseg'))
-    for split in ('val', 'test'):
-        problems = check_baselines(Config({'tasks': tasks, f'{split}_evaluator': evaluator}))
-        places = [problem.split()[0].rstrip(':') for problem in problems]
-        assert places == [f'{split}_evaluator.baselines.{name}' for name in ('edge', 'semseg', 'dpth')]
-        assert "Did you mean 'depth'?" in problems[2]
-    assert check_baselines(Config(dict(tasks=tasks, val_evaluator=[dict(type='A')]))) == []
-    for scope in (None, 'mmengine', 'mlore_mm', 'mmseg', 'json'):
-        assert check_scope(dict(default_scope=scope)) == []
-    assert 'There are ' in check_scope(dict(default_scope='zzzzzz'))[0]
-    assert check_scope(dict(default_scope=5)) != []
-
-
-def test_what_is_built_for_a_moment():
-    wrong = dict(type='NonFiniteHook', action='x', priority='LOW')
-    assert "is 'raise' or 'skip'" in what_it_says(NonFiniteHook, wrong, ('priority',))
-    assert what_it_says(NonFiniteHook, dict(wrong, action='skip'), ('priority',)) is None
-    assert 'NonFiniteHook cannot be built from ' in what_it_says(NonFiniteHook, wrong)
-    assert what_it_says(NonFiniteHook, dict(wrong, part=[dict(type='A')])) is None  # parts are looked at one by one
-    assert what_it_says(dict, dict(wrong)) is None
-    assert constructor_says(int, dict(params=[1])) == 'int cannot be built from {}: ' + str(_error(int, params=[1]))
-
-
-def _error(cls, **options):
-    with pytest.raises(TypeError) as error:
-        cls(**options)
-    return error.value
