@@ -8,6 +8,7 @@ systems = {
     'FGMoE-style': 'configs/comparison/fgmoe-style_dinov2-s_nyud-small.py',
     'InvPT': 'configs/comparison/invpt_dinov2-s_nyud-small.py',
     'PAD-Net': 'configs/comparison/pad-net_dinov2-s_nyud-small.py',
+    'DenseMTL': 'configs/comparison/densemtl_dinov2-s_nyud-small.py',
     'linear probe': 'configs/comparison/linear-probe_dinov2-s_nyud-small.py',
 }
 single_task = 'configs/comparison/hard-sharing_dinov2-s_nyud-small.py'

@@ -7,11 +7,7 @@ _rate, _width, _classes = 'optim_wrapper.optimizer.lr', 'model.decode_head.embed
 
 
 def _pyramid(width):
-    return {
-        'model.neck.then.out_channels': width,
-        'model.decode_head.in_channels': [width] * 4,
-        _width: width,
-    }
+    return {'model.neck.then.out_channels': width, 'model.decode_head.in_channels': [width] * 4}
 
 
 # system: config, best rate, and the options of the two widths
@@ -20,7 +16,13 @@ _tried = {
     'hard sharing': ('hard-sharing', 1e-3, {_width: 96}, {_width: 144}),
     'InvPT': ('invpt', 3e-3, {}, {_width: 132, 'model.decode_head.extra_dims': 12}),
     'FGMoE-style': ('fgmoe-style', 1e-3, {_width: 96}, {_width: 144}),
-    'PAD-Net': ('pad-net', 1e-3, _pyramid(48), _pyramid(72)),
+    'PAD-Net': ('pad-net', 1e-3, {**_pyramid(48), _width: 48}, {**_pyramid(72), _width: 72}),
+    'DenseMTL': (
+        'densemtl',
+        1e-3,
+        {**_pyramid(48), 'model.decode_head.channels': [48] * 4},
+        {**_pyramid(72), 'model.decode_head.channels': [72] * 4},
+    ),
     'linear probe': ('linear-probe', 1e-2, {}, {_rate: 3e-2}),
 }
 systems = dict(_delete_=True)
@@ -28,7 +30,7 @@ for _system, (_name, _best, _narrow, _wide) in _tried.items():
     for _label, _options in {
         **{f'{rate:g}': {_rate: rate, **_narrow} for rate in (1e-3, 3e-3, 1e-2)},
         f'{_best:g}, classes weigh 4': {_rate: _best, **_narrow, _classes: 4.0},
-        f'{_best:g}, wider' if _width in _wide else f'{_wide[_rate]:g}': {_rate: _best, **_wide},
+        f'{_wide[_rate]:g}' if _rate in _wide else f'{_best:g}, wider': {_rate: _best, **_wide},
     }.items():
         systems[f'{_system}, {_label}'] = dict(
             config=f'configs/comparison/{_name}_dinov2-s_nyud-small.py', cfg_options={_classes: 1.0, **_options}

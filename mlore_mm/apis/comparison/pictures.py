@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from mlore_mm.apis.comparison.results import Row
 from mlore_mm.apis.comparison.tables import task_title
 
+_SHAPES = 'os^D'
 _COSTS = (('gmacs', 1.0, 'GMACs of one image'), ('training_s', 1 / 60, 'minutes of training'))
 
 
@@ -42,9 +43,9 @@ def plot_scores(rows: Sequence[Row], tasks: Mapping[str, Mapping]) -> Figure:
 
 
 def plot_costs(rows: Sequence[Row]) -> Figure:
-    """delta_m with its spread over multiplications and over the time of training."""
+    """delta_m with its spread over multiplications and over the time of training; a legend names the systems."""
     names = _names(rows)
-    figure = Figure(figsize=(9.5, 4.2), layout='constrained')
+    figure = Figure(figsize=(9.5, 4.6), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(_COSTS), sharey=True)
     for ax, (cost, factor, label) in zip(axes, _COSTS, strict=True):
@@ -52,6 +53,9 @@ def plot_costs(rows: Sequence[Row]) -> Figure:
         ax.set_xlabel(label)
         ax.axhline(0, color='0.4', linewidth=0.8)
         ax.grid(alpha=0.3)
+    drawn = {name: points for ax in axes for points, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if drawn:  # beside the points, names of near systems would cover each other
+        figure.legend(drawn.values(), drawn, loc='outside upper center', ncols=min(len(drawn), 5), fontsize=8)
     axes[0].set_ylabel('delta_m %, against single task')
     left_out = [name for row, name in zip(rows, names, strict=True) if row.gain is None]
     if left_out:
@@ -64,9 +68,9 @@ def _scatter(ax: Axes, rows: Sequence[Row], names: Sequence[str], cost: str, fac
         if row.gain is None or row.costs.get(cost) is None:
             continue
         x = factor * row.costs[cost]
-        ax.errorbar(x, row.gain.mean, yerr=row.gain.std, fmt='o', color=f'C{i % 10}', capsize=3)
-        ax.annotate(name, (x, row.gain.mean), xytext=(5, 5), textcoords='offset points', fontsize=8)
-    ax.margins(0.18)
+        shape = _SHAPES[i // 10 % len(_SHAPES)]  # there are ten colours
+        ax.errorbar(x, row.gain.mean, yerr=row.gain.std, fmt=shape, color=f'C{i % 10}', capsize=3, label=name)
+    ax.margins(0.1)
 
 
 def _names(rows: Sequence[Row]) -> list[str]:

@@ -21,8 +21,13 @@ def test_bars_and_points():
     rows = [*two_rows(), Row('d', 'e', 'b', 'z', gain=score(3.0), costs=dict(gmacs=2.0, training_s=90.0))]
     rows[1].failures = [('y', 'z')]
     assert [text.get_text() for text in plot_scores(rows, TASKS).axes[0].texts] == [' failed', ' not run']
-    macs, minutes = plot_costs(rows).axes
-    assert [text.get_text() for text in macs.texts] == [text.get_text() for text in minutes.texts] == ['z']
-    assert [ax.texts[0].xy for ax in (macs, minutes)] == [(2.0, 3.0), (1.5, 3.0)]
-    assert plot_costs(rows)._supxlabel.get_text() == 'without delta_m: y'
+    figure = plot_costs(rows)
+    points = [[(bar.get_label(), *bar.lines[0].get_xydata().tolist()) for bar in ax.containers] for ax in figure.axes]
+    assert points == [[('z', [2.0, 3.0])], [('z', [1.5, 3.0])]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['z']
+    assert figure._supxlabel.get_text() == 'without delta_m: y'
+    many = [Row('d', 'e', 'b', f's{i}', gain=score(3.0), costs=dict(gmacs=2.0)) for i in range(11)]
+    drawn = [bar.lines[0] for bar in plot_costs(many).axes[0].containers]
+    assert len({(line.get_color(), line.get_marker()) for line in drawn}) == 11
+    assert plot_costs(rows[:2]).legends == []
     assert _names([rows[0], Row('d', 'f', 'c', 'x')]) == ['x, e, b', 'x, f, c']
