@@ -3,8 +3,33 @@
 import pytest
 from mmengine.config import Config
 
-from mlore_mm.engine.config_check import idle_settings
+from mlore_mm.engine.config_check import check_config, idle_settings
 from mlore_mm.engine.config_check.meanings import check_baselines, check_counting, check_scope
+from mlore_mm.tasks import bind_tasks
+from tests.test_engine.test_config_check.settings import changed, check
+
+
+def test_what_a_training_never_comes_to_is_told(config):
+    cfg = bind_tasks(Config(config.to_dict()))
+    assert idle_settings(cfg) == []
+    cfg.train_cfg.val_begin = 2000
+    cfg.param_scheduler.append(dict(type='PolyLR', by_epoch=False, begin=500, end=900))
+    first, second = idle_settings(cfg)
+    assert first.startswith('train_cfg.val_begin is 2000, more than max_iters=500: there is no validation')
+    assert second.startswith('param_scheduler.1 begins at 500, after the end')
+    check_config(cfg)
+
+
+def test_what_counts_epochs_in_a_training_by_iterations(config):
+    """mmengine's default: the rate would stay as it is, and nothing would be saved before the end."""
+    cfg = changed(config, 'param_scheduler', [dict(type='PolyLR', power=0.9, end=500)])
+    cfg.default_hooks.checkpoint.pop('by_epoch')
+    with pytest.raises(
+        ValueError, match=r'2 mistakes:\n- param_scheduler.0 counts epochs.*\n- default_hooks.checkpoint co'
+    ):
+        check(cfg)
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
+    check(cfg)
 
 
 def loop(**more) -> Config:
