@@ -17,11 +17,11 @@ def test_the_score_is_that_of_the_last_iteration(tmp_path, monkeypatch):
         tasks = dict(depth=dict(row, value=value))
         file.write_text(json.dumps(dict(iteration=iteration, images=3, tasks=tasks)))
 
-    def test(cfg, checkpoint):
+    def run_test(cfg, checkpoint):
         asked.append((cfg.test_dataloader, cfg.test_evaluator, checkpoint))
         write(None, 0.25)
 
-    monkeypatch.setattr(worker, 'run_test', test)
+    monkeypatch.setattr(worker, 'run_test', run_test)
     monkeypatch.setattr(worker, 'newest_whole_checkpoint', lambda folder: (f'{folder}/iter_4.pth', []))
     cfg = Config(dict(val_dataloader=1, val_evaluator=2, test_dataloader=3, test_evaluator=4))
     write(4)
