@@ -19,22 +19,15 @@ from mlore_mm.models.losses import (
     UncertaintyWeighting,
 )
 from mlore_mm.registry import MODELS
-from mlore_mm.tasks import TaskSet
 from tests.distributed import run_in_processes
 from tests.mlore_models import build_mlore, make_samples
-
-TASKS = TaskSet(dict(semseg=dict(type='SemSeg'), depth=dict(type='Depth', loss_weight=4.0)))
-
-
-def losses_of(semseg, depth):
-    return dict(semseg=torch.tensor(float(semseg)), depth=torch.tensor(float(depth)))
+from tests.test_models.test_losses.two_tasks import TASKS, losses_of
 
 
 def test_fixed():
     assert_close(FixedWeighting(TASKS)(losses_of(2, 0.5)), losses_of(2, 2))
 
 
-# ---- uncertainty -----------------------------------------------------------------------------------------------------
 def test_uncertainty_by_hand():
     """sigma^2 of 1 and e^2: L / 2, and L e^-2 / 2 + 1."""
     weighting = UncertaintyWeighting(TASKS)
@@ -61,7 +54,6 @@ def test_uncertainty_learns_the_size_of_the_losses():
     assert_close(weighting.log_variance.detach(), torch.tensor([5.0, 0.2]).log(), atol=1e-2, rtol=0)
 
 
-# ---- dynamic weight average ------------------------------------------------------------------------------------------
 def test_dynamic_weights_by_hand():
     """Periods of two steps: means (2, 4), then (1, 4). So r = (0.5, 1), and weights 2 softmax(0.25, 0.5)."""
     weighting = DynamicWeightAverage(TASKS, period=2, temperature=2.0)
@@ -100,7 +92,6 @@ def test_dynamic_weights_of_a_single_task_call():
         assert_close(weighting(dict(depth=torch.tensor(2.0))), dict(depth=torch.tensor(2.0)))
 
 
-# ---- random weights --------------------------------------------------------------------------------------------------
 def test_random_weights_add_up_to_the_number_of_tasks_and_are_even_on_average():
     weighting = RandomLossWeighting(TASKS)
     draws = torch.stack([torch.stack(list(weighting(losses_of(1, 1)).values())) for _ in range(2000)])
@@ -122,7 +113,6 @@ def test_random_weights_are_off_in_evaluation():
     assert_close(RandomLossWeighting(TASKS).eval()(losses_of(5, 7)), losses_of(5, 7))
 
 
-# ---- everywhere ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     'kind',
     [FixedWeighting, UncertaintyWeighting, DynamicWeightAverage, RandomLossWeighting]
@@ -172,118 +162,6 @@ def test_two_processes_agree(tmp_path):
     assert first[0] == pytest.approx({k: v.item() for k, v in alone(losses_of(1, 1)).items()})
 
 
-# ---- other objectives ------------------------------------------------------------------------------------------------
-def weights_of(weighting, *losses):
-    """What the gradient of the sum multiplies each loss by."""
-    leaves = [torch.tensor(float(x), requires_grad=True) for x in losses]
-    sum(weighting(dict(zip(TASKS, leaves, strict=True))).values()).backward()
-    return torch.stack([x.grad for x in leaves])
-
-
-def test_geometric_mean_by_hand():
-    """sqrt(8 * 2) = 4, with derivatives 4 / (2 * 8) and 4 / (2 * 2); the terms add up to it."""
-    assert_close(weights_of(GLSWeighting(TASKS), 8, 2), torch.tensor([0.25, 1.0]))
-    assert_close(sum(GLSWeighting(TASKS)(losses_of(8, 2)).values()), torch.tensor(4.0))
-    scaled = GLSWeighting(TASKS, scale_by_loss_weight=True)
-    assert_close(weights_of(scaled, 8, 2), torch.tensor([0.5, 2.0]))  # sqrt(4) times the above
-
-
-@pytest.mark.parametrize('kind', [GLSWeighting, STCHWeighting, FAMOWeighting])
-def test_a_task_without_labels_takes_no_part(kind):
-    assert_close(weights_of(kind(TASKS), 0, 5)[0], torch.tensor(0.0))
-    assert weights_of(kind(TASKS), 0, 5)[1] > 0
-    assert_close(weights_of(kind(TASKS), 0, 0), torch.zeros(2))
-
-
-def test_smooth_maximum_by_hand():
-    """Of the logarithms with mu = 1: shares L / sum L, so weights 2 / (3 + 1). Plain with mu = 2: 2 softmax(L / 2)."""
-    assert_close(weights_of(STCHWeighting(TASKS, mu=1.0), 3, 1), torch.tensor([0.5, 0.5]))
-    # mu = 1/2: shares 9 : 1, over the losses.
-    assert_close(weights_of(STCHWeighting(TASKS, mu=0.5), 3, 1), torch.tensor([2 * 0.9 / 3, 2 * 0.1]))
-    plain = weights_of(STCHWeighting(TASKS, mu=2.0, log=False), 3, 1)
-    assert_close(plain, 2 * torch.tensor([1.5, 0.5]).softmax(dim=0))
-
-
-def test_smooth_maximum_is_the_gradient_of_its_objective():
-    losses = torch.tensor([3.0, 0.7], dtype=torch.float64, requires_grad=True)
-    (2 * 0.5 * torch.logsumexp(losses.log() / 0.5, dim=0)).backward()
-    assert_close(weights_of(STCHWeighting(TASKS, mu=0.5), 3, 0.7).double(), losses.grad, rtol=1e-5, atol=1e-5)
-
-
-def test_smooth_maximum_measures_against_the_first_steps():
-    """Two steps with means (4, 2) and weights 1 / L; afterwards ratios of (4, 1) to them are 1 : 1/2."""
-    weighting = STCHWeighting(TASKS, mu=1.0, warmup=2)
-    assert_close(weights_of(weighting, 2, 1), torch.tensor([0.5, 1.0]))
-    assert_close(weights_of(weighting, 6, 3), torch.tensor([1 / 6, 1 / 3]))
-    assert_close(weights_of(weighting, 4, 1), torch.tensor([2 * (2 / 3) / 4, 2 * (1 / 3) / 1]))
-    assert_close(weighting.total / weighting.count, torch.tensor([4.0, 2.0]))
-
-
-def test_famo_by_hand():
-    """z even: weights c / (2 L), so 2 * (1/4, 1) / (5/4). Then only the first loss halves: d = (log 2, 0)."""
-    weighting = FAMOWeighting(TASKS, lr=0.5, decay=0.0)
-    assert_close(weights_of(weighting, 4, 1), torch.tensor([0.4, 1.6]))
-    found = weights_of(weighting, 2, 1)
-    move = 0.5 * 0.5 * (math.log(2) - math.log(2) / 2)  # lr z_1 (d_1 - z . d)
-    assert_close(weighting.xi, torch.tensor([-move, move]))
-    z = torch.tensor([-move, move]).softmax(dim=0)
-    raw = z / torch.tensor([2.0, 1.0])
-    assert_close(found, 2 * raw / raw.sum())
-
-
-def test_famo_pulls_towards_even_weights():
-    weighting = FAMOWeighting(TASKS, lr=0.5, decay=0.1)
-    weighting.xi.copy_(torch.tensor([1.0, -1.0]))
-    for _ in range(2):
-        weights_of(weighting, 3, 3)  # no progress
-    assert_close(weighting.xi, torch.tensor([0.95, -0.95]))
-
-
-@pytest.mark.parametrize('kind', [STCHWeighting, FAMOWeighting])
-def test_objectives_go_on_after_loading(kind):
-    options = dict(warmup=2) if kind is STCHWeighting else {}
-    weighting, resumed = kind(TASKS, **options), kind(TASKS, **options)
-    weights_of(weighting, 3, 1)
-    resumed.load_state_dict(weighting.state_dict())
-    for losses in ((2, 1), (1, 1), (1, 4)):
-        assert_close(weights_of(resumed, *losses), weights_of(weighting, *losses))
-    before = copy.deepcopy(weighting.state_dict())
-    weights_of(weighting.eval(), 9, 9)
-    assert_close(weighting.state_dict(), before)
-
-
-# ---- GradNorm --------------------------------------------------------------------------------------------------------
-def test_grad_norm_by_hand():
-    """Norms (3, 1), rates even: the targets are 2. Relative to the mean size 2 the step is (+3, -1) / 2, times 0.1, and
-    (0.85, 1.05) are brought to the sum 2. The first step still has the weights 1.
-    """
-    weighting = GradNormWeighting(TASKS, alpha=0.0, lr=0.1)
-    x = torch.ones(1, requires_grad=True)
-    feats = x * 1
-    terms = weighting(dict(semseg=3 * feats.sum(), depth=feats.sum()), Features(shared=(feats,)))
-    assert_close(torch.stack(list(terms.values())), torch.tensor([3.0, 1.0]))
-    assert_close(weighting.task_weights, 2 * torch.tensor([0.85, 1.05]) / 1.9)
-    sum(terms.values()).backward()  # the graph is still there
-    assert_close(x.grad, torch.tensor([4.0]))
-
-
-def test_grad_norm_favours_the_slow_task():
-    """Equal norms 1; the first loss fell to a fifth of its start, the second not: rates 1/3 and 5/3 of their mean 0.6.
-
-    The targets are these (alpha 1), so the first weight falls by lr and the second rises by it.
-    """
-    weighting = GradNormWeighting(TASKS, alpha=1.0, lr=0.1)
-    weighting.first.copy_(torch.tensor([5.0, 1.0]))
-    feats = torch.ones(1, requires_grad=True) * 1
-    weighting(dict(semseg=feats.sum(), depth=feats.sum()), Features(shared=(feats,)))
-    assert_close(weighting.task_weights, torch.tensor([0.9, 1.1]))
-
-
-def test_grad_norm_needs_shared_features():
-    with pytest.raises(ValueError, match='the encoder is frozen'):
-        GradNormWeighting(TASKS)(losses_of(1, 2), Features(shared=(torch.zeros(1),)))
-
-
 @pytest.mark.parametrize('kind', ['GradNormWeighting', 'FAMOWeighting', 'GLSWeighting', 'STCHWeighting'])
 def test_weightings_in_a_model(kind):
     """Two steps of a small model; the new weights of the second are in the checkpoint."""
@@ -323,17 +201,6 @@ def test_weights_are_the_same_in_all_processes(tmp_path):
     assert first[1] == pytest.approx([2 * 0.85 / 1.9, 2 * 1.05 / 1.9], rel=1e-5)
 
 
-@pytest.mark.parametrize(('dtype', 'expected'), [(torch.float64, torch.float64), (torch.bfloat16, torch.float32)])
-def test_learned_scales_are_squared_in_full_precision(dtype, expected):
-    """1.1 squared is 1.21; L / (2 * 1.21) + log(1 + 1.21) of L = 2."""
-    weighting = MODELS.build(dict(type='LearnedScaleWeighting', tasks=TASKS)).to(dtype)
-    weighting.scales.data.fill_(1.1)
-    stored = float(weighting.scales[0])
-    found = weighting(dict(semseg=torch.tensor(2.0, dtype=expected)))['semseg']
-    assert found.dtype == expected
-    assert found.item() == pytest.approx(2 / (2 * stored**2) + math.log1p(stored**2), rel=1e-6)
-
-
 @pytest.mark.parametrize(
     ('kind', 'options'),
     [
@@ -370,76 +237,6 @@ def test_dynamic_weights_of_a_period_of_one_step():
 def test_dynamic_weights_scale_first():
     weighting = DynamicWeightAverage(TASKS, scale_by_loss_weight=True)
     assert_close(weighting(losses_of(2, 1)), losses_of(2, 4))
-
-
-def test_smooth_maximum_learns_its_reference_in_the_warmup_only():
-    weighting = STCHWeighting(TASKS, mu=1.0, warmup=1)
-    weighting.eval()(losses_of(9, 9))
-    assert weighting.steps == 0
-    for losses in ((4, 2), (8, 8)):
-        weighting.train()(losses_of(*losses))
-    assert (weighting.steps.item(), weighting.total.tolist(), weighting.count.tolist()) == (1, [4, 2], [1, 1])
-
-
-def test_smooth_maximum_by_names():
-    """Losses in another order keep their own reference, and one task alone is its own maximum."""
-    weighting = STCHWeighting(TASKS, mu=1.0, warmup=1)
-    weighting(losses_of(4, 2))
-    there, back = losses_of(4, 1), dict(reversed(losses_of(4, 1).items()))
-    assert_close(dict(weighting(back)), weighting(there))
-    assert_close(weighting(dict(depth=torch.tensor(8.0))), dict(depth=torch.tensor(1.0)))
-
-
-def test_famo_needs_all_tasks_to_learn():
-    weighting = FAMOWeighting(TASKS)
-    weighting(dict(depth=torch.tensor(3.0)))
-    weighting.eval()(losses_of(1, 2))
-    assert weighting.before.isnan().all()
-    weighting.train()(losses_of(1, 2))
-    assert_close(weighting.before, torch.tensor([1.0, 2.0]).log())
-    weighting(losses_of(0, 2))  # a batch without labels of the first: what is known of it stays
-    assert_close(weighting.before, torch.tensor([1.0, 2.0]).log())
-
-
-def norms_of(weighting, *losses):
-    feats = torch.ones(1, requires_grad=True) * 1
-    return weighting({name: x * feats.sum() for name, x in zip(TASKS, losses, strict=False)}, Features(shared=(feats,)))
-
-
-def test_grad_norm_learns_in_training_from_all_tasks_only():
-    weighting = GradNormWeighting(TASKS, scale_by_loss_weight=True)
-    weighting.task_weights.copy_(torch.tensor([0.5, 1.5]))
-    assert_close(norms_of(weighting.eval(), 3.0, 1.0), losses_of(1.5, 6))
-    with torch.no_grad():
-        weighting.train()(losses_of(3, 1))
-    norms_of(weighting, 3.0)
-    assert weighting.first.isnan().all()
-    norms_of(weighting, 3.0, 1.0)
-    assert_close(weighting.first, torch.tensor([3.0, 4.0]))
-    norms_of(weighting, 1.0, 1.0)
-    assert_close(weighting.first, torch.tensor([3.0, 4.0]))
-    assert_close(weighting.task_weights.sum(), torch.tensor(2.0))
-    with pytest.raises(ValueError, match='Use another weighting'):
-        weighting(losses_of(3, 1))
-
-
-def test_grad_norm_keeps_its_weights_where_a_gradient_is_infinite():
-    weighting = GradNormWeighting(TASKS)
-    norms_of(weighting, math.inf, 1.0)
-    assert weighting.task_weights.tolist() == [1, 1]
-
-
-def test_grad_norm_weights_stay_positive():
-    weighting = GradNormWeighting(TASKS, alpha=0.0, lr=100.0)
-    norms_of(weighting, 3.0, 1.0)
-    assert (weighting.task_weights > 0).all()
-
-
-def test_learned_scales_are_scaled_by_the_weights_of_the_losses():
-    weighting = MODELS.build(dict(type='LearnedScaleWeighting', tasks=TASKS, scale_by_loss_weight=True))
-    assert_close(dict(weighting(losses_of(2, 3))), losses_of(2 / 2 + math.log(2), 4 * 3 / 2 + math.log(2)))
-    plain = MODELS.build(dict(type='LearnedScaleWeighting', tasks=TASKS))
-    assert_close(dict(plain(losses_of(2, 3))), losses_of(2 / 2 + math.log(2), 3 / 2 + math.log(2)))
 
 
 @pytest.mark.parametrize('kind', ['UncertaintyWeighting', 'RandomLossWeighting', 'GLSWeighting', 'FixedWeighting'])
