@@ -43,6 +43,7 @@ class CachedFeaturesDataset(SeededDataset):
 
     Raises:
         FeatureStoreError: No store fits, saying what differs; it is not full; or it has fewer augmentations.
+        ValueError: A number of augmentations below 1.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class CachedFeaturesDataset(SeededDataset):
         if self.store is None:
             return
         available = self.store.augmentations
-        self.augmentations = augmentations or available
+        self.augmentations = available if augmentations is None else augmentations
+        if self.augmentations < 1:
+            raise ValueError(f'feature_cache.augmentations is a number from 1 on or None, but got {augmentations!r}.')
         if self.augmentations > available:
             raise FeatureStoreError(
                 f'feature_cache.augmentations={self.augmentations}, but the store {self.store.folder} has {available}. '

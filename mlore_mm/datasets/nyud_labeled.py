@@ -87,7 +87,8 @@ def convert(path: str, out: str, options: Conversion | None = None, digest: str 
         For each frame whether it was written now.
 
     Raises:
-        ValueError: See :func:`open_labeled`; or ``out`` was begun from another file or with other options.
+        ValueError: See :func:`open_labeled`; ``out`` was begun from another file or with other options, or holds frames
+            that no conversion made.
     """
     root, options = Path(out), options or Conversion()
     with open_labeled(path) as file:
@@ -108,6 +109,13 @@ def convert(path: str, out: str, options: Conversion | None = None, digest: str 
 
 
 def _begin(root: Path, path: str, state: dict) -> None:
+    if not (root / STATE).exists():
+        foreign = [name for name in (*FOLDERS, 'gt_sets') if (root / name).is_dir() and any((root / name).iterdir())]
+        if foreign:
+            raise ValueError(
+                f'{root} holds files in {", ".join(foreign)} and no {STATE}, so it is no begun conversion but data of '
+                'another origin, which would be mixed up with the new frames. Give another folder, or empty it.'
+            )
     for folder in (*FOLDERS, 'gt_sets'):
         (root / folder).mkdir(parents=True, exist_ok=True)
     if (root / STATE).exists():

@@ -56,8 +56,10 @@ class FeatureStore:
     def create(cls, folder: str | Path, recipe: Mapping, samples: Sequence[str], augmentations: int) -> 'FeatureStore':
         """A new store, or the one that is there if the same made it; it may get more augmentations.
 
+        Of fewer ones, those stay of which there are records. A store without any record is made anew.
+
         Raises:
-            FeatureStoreError: Something else made the one that is there.
+            FeatureStoreError: Something else made the records that are there.
         """
         folder = Path(folder)
         samples, recipe = list(samples), as_json(recipe)
@@ -66,9 +68,9 @@ class FeatureStore:
             problems = differences(old.recipe, recipe)
             if old.samples != samples:
                 problems.append(f'samples: {len(old.samples)} in the store, {len(samples)} in the config, or others')
-            if problems:
+            if problems and old.end:
                 raise FeatureStoreError(refusal(folder, problems))
-            augmentations = max(augmentations, old.augmentations)
+            augmentations = max(augmentations, old.begun)
         about = dict(format=FORMAT, recipe=recipe, samples=samples, augmentations=augmentations)
         size = len(samples) * augmentations * 24
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,11 @@ class FeatureStore:
     def missing(self) -> list[tuple[int, int]]:
         """(augmentation, row) of every record that is not there yet."""
         return [(int(k), int(row)) for k, row in np.argwhere(self.index[..., 1] == 0)]
+
+    @property
+    def begun(self) -> int:
+        """Augmentations up to the last one of which there is a record."""
+        return int(np.flatnonzero(self.index[..., 1].any(axis=1)).max(initial=-1)) + 1
 
     @property
     def end(self) -> int:

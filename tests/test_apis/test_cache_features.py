@@ -54,6 +54,9 @@ def test_an_interrupted_filling_ends_with_the_same_records(config, tmp_path, mon
     assert 'are needed' not in said
     (other,) = cache_features(load(config), str(tmp_path / 'other'), splits=['val'], seed=1, batch_size=3)
     assert len(other.missing) == 0
+    FeatureStore.create(tmp_path / 'more/train', train.recipe, train.samples, 3).append({(2, 0): b'x'})
+    cache_features(load(config), str(tmp_path / 'more'), splits=['train'], augmentations=1, batch_size=3)
+    assert 'was begun with 3 augmentations: all of them are completed' in capfd.readouterr().out
 
 
 def test_a_full_disk_is_named_before_anything_is_written(config, tmp_path, monkeypatch):
@@ -61,6 +64,9 @@ def test_a_full_disk_is_named_before_anything_is_written(config, tmp_path, monke
     with pytest.raises(ValueError, match='needs 0.00 GB more'):
         cache_features(load(config), str(tmp_path))
     assert FeatureStore(tmp_path / 'train').end == 0
+    monkeypatch.undo()  # what the message advises is possible in the same folder
+    train, _ = cache_features(load(config), str(tmp_path), dtype='float32')
+    assert (train.recipe['dtype'], train.missing) == ('float32', [])
 
 
 def test_what_cannot_be_stored_is_named(config, tmp_path):

@@ -71,7 +71,7 @@ def test_modules_that_the_command_line_names_are_imported(tmp_path, monkeypatch)
 
 
 def test_an_override_below_a_number_is_named():
-    with pytest.raises(ValueError, match=r"\['a.b.c'\] do not fit"):
+    with pytest.raises(ValueError, match="'a.b.c' does not fit"):
         apply_overrides(Config(dict(a=dict(b=1))), {'a.b.c': 2})
 
 
@@ -89,3 +89,11 @@ def test_later_settings_stand_beside_earlier_ones():
     add_common_options(parser)
     args = parser.parse_args(['--cfg-options', 'a=1', 'b=dict(c=-2)', '--cfg-options', 'd=[x]', 'a=3'])
     assert args.cfg_options == dict(a=3, b=dict(c=-2), d=['x'])
+
+
+def test_settings_of_one_dict_add_up():
+    """Whether they are said with dots or as a dict, and in whatever order; of one value the last counts."""
+    for first, second in (({'a.b': 1}, {'a': dict(c=2)}), ({'a': dict(c=2)}, {'a.b': 1})):
+        cfg = Config(dict(a=dict(b=0, c=0, d=dict(e=0))))
+        apply_overrides(cfg, {**first, **second, 'a.d': dict(e=3), 'a.d.e': 4})
+        assert cfg.a == dict(b=1, c=2, d=dict(e=4))

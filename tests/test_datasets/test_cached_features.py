@@ -140,6 +140,9 @@ def test_weights_and_classes_of_a_task_do_not_matter(filled):
 
 def test_more_augmentations_than_there_are(filled):
     root, path, _ = filled
+    for number in (0, -1):
+        with pytest.raises(ValueError, match=f'augmentations is a number from 1 on or None, but got {number}'):
+            CachedFeaturesDataset(config(root), str(path), augmentations=number)
     with pytest.raises(FeatureStoreError, match='augmentations=4, but the store .* has 3'):
         CachedFeaturesDataset(config(root), str(path), augmentations=4)
 

@@ -111,3 +111,15 @@ def test_the_official_split_and_maps():
     assert (len(TO_13_OF_40), TO_13_OF_40[1:].min(), TO_13_OF_40.max()) == (41, 1, 13)
     with pytest.raises(ValueError, match='40 or 13 classes, but got classes=894'):
         Conversion(classes=894)
+
+
+def test_data_of_another_origin_are_left_alone(mat, tmp_path):
+    """The archive of multi-task learning has the same folders and names."""
+    out = tmp_path / 'NYUDv2'
+    (out / 'edge').mkdir(parents=True)
+    (out / 'edge/0001.png').write_bytes(b'mine')
+    with pytest.raises(ValueError, match='NYUDv2 holds files in edge and no conversion.json.*Give another folder'):
+        list(convert(str(mat), str(out)))
+    assert sorted(x.name for x in out.rglob('*')) == ['0001.png', 'edge']
+    (out / 'edge/0001.png').unlink()
+    assert list(convert(str(mat), str(out))) == [True] * FRAMES  # an empty folder is as good as none

@@ -109,7 +109,8 @@ def test_other_descriptions_are_refused(tmp_path, change, message):
 
 
 def test_a_store_keeps_its_augmentations_and_its_order(tmp_path):
-    assert create(tmp_path, 3).augmentations == create(tmp_path, 1).augmentations == 3
+    fill(create(tmp_path, 3))
+    assert create(tmp_path, 1).augmentations == 3
     assert (tmp_path / INDEX).stat().st_size == 3 * 3 * 24
     with pytest.raises(FeatureStoreError, match='samples: 3 in the store, 3 in the config, or others'):
         FeatureStore.create(tmp_path, RECIPE, ['c', 'b', 'a'], 2)
@@ -165,3 +166,19 @@ def test_recipes_are_compared_line_by_line():
     assert differences(dict(a='y' * 118), dict(a=0)) == [f"a: '{'y' * 118}' in the store, 0 in the config"]
     assert refusal('x', [str(i) for i in range(20)]).count('\n- ') == 12
     assert as_json(dict(b=(1, 2), a=int)) == dict(a="<class 'int'>", b=[1, 2])
+
+
+def test_fewer_augmentations_count_where_the_others_are_not_begun(tmp_path):
+    store = create(tmp_path, 50)
+    store.append({(0, 0): b'x', (3, 2): b'y'})
+    again = create(tmp_path, 2)
+    assert (again.begun, again.augmentations, len(again.missing)) == (4, 4, 10)
+    assert fill(again).missing == []
+    assert text(FeatureStore(tmp_path), 3, 2) == 'y'
+
+
+def test_a_store_without_records_is_made_anew(tmp_path):
+    """Whatever it was to be of: nothing is lost."""
+    create(tmp_path, 5)
+    store = FeatureStore.create(tmp_path, dict(RECIPE, pipeline=[]), ['z'], 2)
+    assert (store.recipe['pipeline'], store.samples, store.augmentations, len(store.missing)) == ([], ['z'], 2, 2)

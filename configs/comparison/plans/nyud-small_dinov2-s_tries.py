@@ -38,11 +38,12 @@ for _system, (_name, _best, _narrow, _wide) in _tried.items():
 single_task = None
 _held_out = list(range(2, 491, 3))
 data = dict(
+    name='photos of the training half of NYUD-v2 in small',
     cfg_options={
         'train_dataloader.dataset.indices': [i for i in range(491) if i % 3 != 2],
         'val_dataloader.dataset.ann_file': 'gt_sets/train.txt',
         'val_dataloader.dataset.indices': _held_out,
-    }
+    },
 )
 budget = dict(iterations=100)
 seeds = [0]

@@ -15,6 +15,6 @@ encoders = {
     ),
 }
 data = dict(name='NYUD-v2 in small')
-budget = dict(iterations=300)
+budget = dict(iterations=200)
 seeds = [0, 1, 2]
 cfg_options = {'train_dataloader.num_workers': 1, 'val_dataloader.num_workers': 1}

@@ -40,13 +40,17 @@ def compare(
         The written files; none for a dry run.
 
     Raises:
-        ValueError: A mistake in the plan, or the folder holds a comparison of other runs and ``add`` is not set.
+        ValueError: A mistake in the plan; the folder holds a comparison of other runs and ``add`` is not set; or it is,
+            and another plan has runs of the same names that are not the same.
     """
     plan = read_plan(path, options)
     work_dir = Path(work_dir or Path('work_dirs') / f'compare_{Path(path).stem}')
     earlier = _earlier(plan, work_dir, add)
+    for sentence in plan.unequal:
+        print(f'Not equal in training: {sentence}')
     if dry_run:
-        print(_dry_run(plan, work_dir))
+        with ending_softly():
+            print(_dry_run(plan, work_dir))
         return []
     with FolderLock(work_dir), ending_softly():
         files, start, took = _write(plan, earlier, work_dir), time.monotonic(), 0
@@ -66,8 +70,8 @@ def compare(
 
 def _earlier(plan: Plan, work_dir: Path, add: bool) -> list[dict]:
     """Records of the comparison in the folder that the plan does not name itself."""
-    keys = {run.key for run in plan.runs}
-    known = (read_json(work_dir / FILE) or {}).get('runs', [])
+    keys = {run.key: run.digest for run in plan.runs}
+    known = _before(work_dir, 'runs')
     others = [record for record in known if tuple(record[name] for name in KEY) not in keys]
     if others and not add:
         titles = ', '.join(dict.fromkeys(x['title'] for x in others[:3]))
@@ -75,20 +79,32 @@ def _earlier(plan: Plan, work_dir: Path, add: bool) -> list[dict]:
             f'{work_dir} holds a comparison with {len(others)} runs that this plan does not name ({titles} ...). Give '
             '--add to extend it, or another --work-dir.'
         )
+    for record in known if add else ():
+        digest = keys.get(tuple(record[name] for name in KEY), record['config'])
+        if digest != record['config'] and record.get('plan', plan.name) != plan.name:
+            raise ValueError(
+                f"{work_dir} holds {record['title']} of the plan '{record['plan']}', whose config is not that of this "
+                'plan. Give the system another name, or the plan another --work-dir.'
+            )
     return others
 
 
 def _write(plan: Plan, earlier: list[dict], work_dir: Path) -> list[Path]:
-    records = [*earlier, *(_record(run, work_dir) for run in plan.runs)]
+    records = [*earlier, *(_record(run, plan, work_dir) for run in plan.runs)]
     said = directions(records)
     names = list(dict.fromkeys([*plan.tasks, *said]))
     tasks = {name: said[name] for name in names if name in said}
     rows = summarise(records, names)
     done = [x['outcome'] for x in records if x['outcome']['status'] == 'done']
     device = ', '.join(sorted({f'{x["device"]}, {x["threads"]}' for x in done}))
-    content = dict(name=plan.name, tasks=tasks, rows=as_dicts(rows), runs=records)
+    unequal = dict.fromkeys([*(_before(work_dir, 'unequal') if earlier else ()), *plan.unequal])
+    content = dict(name=plan.name, tasks=tasks, rows=as_dicts(rows), runs=records, unequal=list(unequal))
     files = [work_dir / f'comparison.{end}' for end in ('md', 'csv', 'json')]
-    texts = (markdown(plan.name, rows, tasks, device), csv_text(rows, tasks), json.dumps(content, indent=1) + '\n')
+    texts = (
+        markdown(plan.name, rows, tasks, device, list(unequal)),
+        csv_text(rows, tasks),
+        json.dumps(content, indent=1) + '\n',
+    )
     for file, text in zip(files, texts, strict=True):
         write_whole(file, text, lasting=False)
     if tasks:
@@ -97,10 +113,15 @@ def _write(plan: Plan, earlier: list[dict], work_dir: Path) -> list[Path]:
     return files
 
 
-def _record(run: Run, work_dir: Path) -> dict:
+def _before(work_dir: Path, name: str) -> list:
+    """What the comparison in the folder says so far."""
+    return (read_json(work_dir / FILE) or {}).get(name, [])
+
+
+def _record(run: Run, plan: Plan, work_dir: Path) -> dict:
     return dict(
-        data=run.data, encoder=run.encoder, budget=run.budget, system=run.system, task=run.task, seed=run.seed,
-        title=run.title, config=run.digest, folder=run.folder(work_dir).relative_to(work_dir).as_posix(),
+        plan=plan.name, data=run.data, encoder=run.encoder, budget=run.budget, system=run.system, task=run.task,
+        seed=run.seed, title=run.title, config=run.digest, folder=run.folder(work_dir).relative_to(work_dir).as_posix(),
         outcome=outcome(run, work_dir),
     )  # fmt: skip
 

@@ -9,16 +9,22 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mlore_mm.apis.comparison.plan_checks import (
+    check_conditions,
+    check_encoders,
+    check_keys,
+    check_options,
+    check_plan,
+    read_seeds,
+)
 from mlore_mm.apis.training.config import load_config
 from mlore_mm.apis.training.overrides import apply_overrides
 from mlore_mm.engine.config_check import check_config, check_overrides
 from mlore_mm.tasks import bind_tasks, check_task_names
-from mlore_mm.utils.accepted_keys import closest
 from mlore_mm.utils.config_variables import resolve_variables
 
 SINGLE = 'single task'
 AS_CONFIGURED = 'as configured'
-_KEYS = ('name', 'systems', 'single_task', 'encoders', 'data', 'budget', 'seeds', 'tasks', 'cfg_options')
 KEY = ('data', 'encoder', 'budget', 'system', 'task', 'seed')  # fields that tell runs apart
 _SYSTEM_KEYS = ('config', 'cfg_options', 'encoders')
 _SAVES = 5  # checkpoints that a run writes at even distances, from which it goes on
@@ -85,6 +91,7 @@ class Plan:
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
     runs: tuple[Run, ...]
+    unequal: tuple[str, ...] = ()  # what the systems of an encoder do not have in common in their training
 
 
 def read_plan(path: str | Path, options: Mapping | None = None) -> Plan:
@@ -105,29 +112,30 @@ def read_plan(path: str | Path, options: Mapping | None = None) -> Plan:
         options: Overrides of the plan by dotted key, as in ``{'budget.iterations': 10}``.
 
     Raises:
-        ValueError: No such file, a name that a plan does not have, or a config that is not there or does not take the
-            options.
+        ValueError: No such file, a name that a plan does not have, a value of another form, options that the plan sets
+            itself, a config that is not there or does not take the options, or systems scored on different samples.
     """
     if not Path(path).is_file():
         raise ValueError(f'There is no plan {path}. Plans are in configs/comparison/plans.')
     raw = Config.fromfile(path)
     apply_overrides(raw, dict(options or {}))
     raw = raw.to_dict()
-    _check_keys(raw, _KEYS, f'The plan {path}')
-    if not raw.get('systems'):
-        raise ValueError(f'The plan {path} names no `systems`, as in systems=dict(mlore=dict(config=...)).')
-    seeds = tuple(raw.get('seeds') or (0,))
-    if len(set(seeds)) != len(seeds):
-        raise ValueError(f'The plan {path} has a seed twice: {list(seeds)}.')
+    check_plan(raw, path)
+    seeds = read_seeds(raw.get('seeds'), path)
     systems = {name: _system(x, f'systems.{name}', path) for name, x in raw['systems'].items()}
     if SINGLE in systems:
         raise ValueError(f"The plan {path} has a system '{SINGLE}', which is the name of the models of `single_task`.")
     single = _system(raw['single_task'], 'single_task', path) if raw.get('single_task') else None
     encoders = raw.get('encoders') or {AS_CONFIGURED: {}}
+    everything = {**systems, SINGLE: single} if single else systems
+    check_encoders(everything, encoders, path)
     for name, encoder in encoders.items():
-        _check_keys(encoder, ('cfg_options',), f'encoders.{name} of the plan {path}')
+        check_keys(encoder, ('cfg_options',), f'encoders.{name} of the plan {path}')
+        check_options(encoder.get('cfg_options') or {}, f'encoders.{name} of the plan {path}')
     data = raw.get('data') or {}
-    _check_keys(data, ('name', 'cfg_options'), f'`data` of the plan {path}')
+    check_keys(data, ('name', 'cfg_options'), f'`data` of the plan {path}')
+    for name, entry in dict(data=data, cfg_options=dict(cfg_options=raw.get('cfg_options'))).items():
+        check_options(entry.get('cfg_options') or {}, f'`{name}` of the plan {path}')
     budget, iterations, seconds = _budget(raw.get('budget'), path)
     shared = [data.get('cfg_options') or {}, raw.get('cfg_options') or {}]
 
@@ -135,20 +143,25 @@ def read_plan(path: str | Path, options: Mapping | None = None) -> Plan:
         layers = [*shared, encoders[encoder].get('cfg_options') or {}, system['cfg_options']]
         return _config(system['config'], layers, names, iterations)
 
-    first = build(next(iter(systems.values())), next(iter(encoders)), None)
+    system = next(iter(systems.values()))
+    first = build(system, (system['encoders'] or list(encoders))[0], None)
     known = list(first.get('task_names') or first.get('tasks') or {})
     tasks = tuple(check_task_names(raw.get('tasks') or known, known))
     words = dict(budget=budget, data=data.get('name') or _data_name(first), seconds=seconds)
-    runs = []
+    runs, unequal = [], []
     for encoder in encoders:
+        compared: dict[str, Config] = {}
         entries = [(SINGLE, task, single, [task]) for task in tasks] if single else []
         entries += [(name, None, system, list(tasks)) for name, system in systems.items()]
         for name, task, system, names in entries:
             if encoder in (system['encoders'] or encoders):
                 cfg = build(system, encoder, names)
+                compared[name] = cfg
                 runs += [Run(encoder, name, task, seed, cfg=_seeded(cfg, seed), **words) for seed in seeds]
+        unequal += [f'{encoder}: {x}' for x in check_conditions(compared, path)] if compared else []
     runs.sort(key=lambda run: seeds.index(run.seed))
-    return Plan(raw.get('name') or Path(path).stem, words['data'], budget, tasks, seeds, tuple(runs))
+    name = raw.get('name') or Path(path).stem
+    return Plan(name, words['data'], budget, tasks, seeds, tuple(runs), tuple(unequal))
 
 
 def set_iterations(cfg: Config, iterations: int) -> None:
@@ -189,8 +202,10 @@ def _seeded(cfg: Config, seed: int) -> Config:
 
 
 def _system(entry, where: str, plan: str | Path) -> dict:
+    if not isinstance(entry, (str, Mapping)):
+        raise ValueError(f'{where} of the plan {plan} has to be a path or a dict, but is {entry!r}.')
     entry = dict(config=entry) if isinstance(entry, str) else dict(entry)
-    _check_keys(entry, _SYSTEM_KEYS, f'{where} of the plan {plan}')
+    check_keys(entry, _SYSTEM_KEYS, f'{where} of the plan {plan}')
     if not entry.get('config'):
         raise ValueError(f'{where} of the plan {plan} names no `config`.')
     given = Path(entry['config'])
@@ -200,27 +215,22 @@ def _system(entry, where: str, plan: str | Path) -> dict:
             f'{where} of the plan {plan} names {given}, which is no file here, beside the plan, or in a folder above '
             'the plan.'
         )
-    return dict(config=found, cfg_options=entry.get('cfg_options') or {}, encoders=entry.get('encoders'))
+    check_options(entry.get('cfg_options') or {}, f'{where} of the plan {plan}')
+    encoders = entry.get('encoders')
+    encoders = [encoders] if isinstance(encoders, str) else encoders
+    return dict(config=found, cfg_options=entry.get('cfg_options') or {}, encoders=encoders)
 
 
 def _budget(entry: Mapping | None, path: str | Path) -> tuple[str, int | None, float | None]:
     """In words, iterations, seconds."""
     entry = {key: value for key, value in (entry or {}).items() if value is not None}
-    _check_keys(entry, ('iterations', 'seconds'), f'`budget` of the plan {path}')
+    check_keys(entry, ('iterations', 'seconds'), f'`budget` of the plan {path}')
     if len(entry) != 1 or not all(isinstance(x, (int, float)) and x > 0 for x in entry.values()):
         raise ValueError(f'The plan {path} needs budget=dict(iterations=N) or dict(seconds=S), but has {entry}.')
     iterations, seconds = entry.get('iterations'), entry.get('seconds')
     if iterations is not None:
         return f'{int(iterations)} iterations', int(iterations), None
     return f'{seconds:g} s', None, float(seconds)
-
-
-def _check_keys(entry: Mapping, known: tuple[str, ...], where: str) -> None:
-    for key in entry:
-        if key not in known and not key.startswith('_'):
-            meant = closest(key, known, 0.6)
-            hint = f' Did you mean {meant!r}?' if meant else ''
-            raise ValueError(f'{where} has {key!r}, but takes {", ".join(known)} only.{hint}')
 
 
 def _data_name(cfg: Config) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mlore_mm.apis.comparison.plan import SINGLE
 from mlore_mm.evaluation.functional.gain import delta_m, relative_gain
 
+GROUP = ('data', 'encoder', 'budget')  # what rows have to share to be compared
 COSTS = ('trainable', 'frozen', 'gmacs', 'latency_ms', 'peak_memory', 'training_s')
 
 
@@ -25,7 +26,7 @@ class Row:
     """A line of the table.
 
     Args:
-        data, encoder, budget: What rows have to share to be compared.
+        data, encoder, budget: :data:`GROUP`.
         system: Its name.
         scores: By task, of the seeds that came to their end; a task without any is not in it.
         gain: delta_m in percent; None where a task or its single-task model has no score.
@@ -67,7 +68,7 @@ def summarise(records: Sequence[dict], tasks: Sequence[str]) -> list[Row]:
     rows: dict[tuple, Row] = {}
     by_row: dict[tuple, list[dict]] = {}
     for record in records:
-        key = tuple(record[x] for x in ('data', 'encoder', 'budget', 'system'))
+        key = tuple(record[x] for x in (*GROUP, 'system'))
         rows.setdefault(key, Row(*key))
         by_row.setdefault(key, []).append(record)
     for key, row in rows.items():
@@ -83,10 +84,12 @@ def directions(records: Sequence[dict]) -> dict[str, dict]:
     """By task ``headline``, ``unit`` and ``higher_is_better``, as its metric says.
 
     Raises:
-        ValueError: Runs disagree: they were not measured alike.
+        ValueError: Runs disagree: they were not measured alike, or not on the same images.
     """
     found: dict[str, dict] = {}
+    first: dict[tuple, dict] = {}
     for record in records:
+        _check_images(first.setdefault(tuple(record[x] for x in GROUP), record), record)
         for task, row in record['outcome'].get('tasks', {}).items():
             said = {key: row[key] for key in ('headline', 'unit', 'higher_is_better')}
             if found.setdefault(task, said) != said:
@@ -95,6 +98,16 @@ def directions(records: Sequence[dict]) -> dict[str, dict]:
                     'Give every system the same metric.'
                 )
     return found
+
+
+def _check_images(first: dict, record: dict) -> None:
+    counts = [x['outcome'].get('images') for x in (first, record)]
+    if None not in counts and counts[0] != counts[1]:
+        raise ValueError(
+            f'{first["title"]} was scored on {counts[0]} images and {record["title"]} on {counts[1]}, so they are not '
+            f"to be compared, but both say data '{record['data']}'. Give the plan of other data a name of its own, as "
+            "in data=dict(name='half of it'), or another --work-dir."
+        )
 
 
 def _fill(row: Row, records: Sequence[dict], tasks: Sequence[str]) -> None:

@@ -25,7 +25,9 @@ batch 1; memory is the peak of the training process{device}. Times are comparabl
 else."""
 
 
-def markdown(title: str, rows: Sequence[Row], tasks: Mapping[str, Mapping], device: str = '') -> str:
+def markdown(
+    title: str, rows: Sequence[Row], tasks: Mapping[str, Mapping], device: str = '', unequal: Sequence[str] = ()
+) -> str:
     """A page: the table, what its numbers are, and every failed run with its reason.
 
     Args:
@@ -33,6 +35,7 @@ def markdown(title: str, rows: Sequence[Row], tasks: Mapping[str, Mapping], devi
         rows: The lines.
         tasks: By name ``headline``, ``unit`` and ``higher_is_better``.
         device: Of the measurements, in words.
+        unequal: What the systems do not have in common in their training, see :class:`Plan`.
     """
     several = [name for name in ('data', 'encoder', 'budget') if len({getattr(row, name) for row in rows}) > 1]
     header = [*several, 'system', 'runs', *(task_title(name, x) for name, x in tasks.items()), 'delta_m %']
@@ -49,7 +52,14 @@ def markdown(title: str, rows: Sequence[Row], tasks: Mapping[str, Mapping], devi
     body = '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
     on = f' on {device}' if device else ''
     notes = _NOTES.format(device=on)
-    parts = [f'# {title}', f'{"; ".join(same)}.' if same else '', body, notes, _failures(rows)]
+    parts = [
+        f'# {title}',
+        f'{"; ".join(same)}.' if same else '',
+        body,
+        notes,
+        _listed('Not equal in training:', unequal),
+        _failures(rows),
+    ]
     return '\n\n'.join(part for part in parts if part) + '\n'
 
 
@@ -105,7 +115,8 @@ def format_cost(value: float | None, factor: float) -> str:
 
 def _failures(rows: Sequence[Row]) -> str:
     failures = [failure for row in rows for failure in row.failures]
-    if not failures:
-        return ''
-    lines = [f'- {title}: {" ".join(reason.split())}' for title, reason in failures]
-    return '\n'.join(['Failed runs:', '', *lines])
+    return _listed('Failed runs:', [f'{title}: {" ".join(reason.split())}' for title, reason in failures])
+
+
+def _listed(head: str, lines: Sequence[str]) -> str:
+    return '\n'.join([head, '', *(f'- {line}' for line in lines)]) if lines else ''

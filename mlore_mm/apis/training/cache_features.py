@@ -67,7 +67,10 @@ def cache_features(
             count = augmentations if split == 'train' else 1
             keys = sample_keys(dataset)
             made_of = {**recipe, **data_recipe(dataset, config)}
-            opened.append((FeatureStore.create(Path(out) / split, made_of, keys, count), dataset))
+            store = FeatureStore.create(Path(out) / split, made_of, keys, count)
+            if store.missing and store.augmentations > count:
+                print(f'{store.folder} was begun with {store.augmentations} augmentations: all of them are completed.')
+            opened.append((store, dataset))
         encode = _Encoding(model, DTYPES[dtype], seed, batch_size)
         encode.check_room(opened, out)
         for store, dataset in opened:

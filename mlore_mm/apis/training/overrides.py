@@ -62,12 +62,12 @@ def apply_overrides(cfg: Config, overrides: dict) -> None:
     Raises:
         ValueError: A key goes on below a value that is no dict and no list.
     """
-    for key in overrides:
+    for key, value in overrides.items():  # one after the other: of 'a.b' and 'a' together mmengine forgets the first
         _open(cfg, key.split('.'))
-    try:
-        cfg.merge_from_dict(overrides)
-    except (TypeError, KeyError, IndexError) as error:
-        raise ValueError(f'The settings {list(overrides)} do not fit the config: {error}') from error
+        try:
+            cfg.merge_from_dict({key: value})
+        except (TypeError, KeyError, IndexError) as error:
+            raise ValueError(f'The setting {key!r} does not fit the config: {error}') from error
 
 
 def _open(cfg: Config, path: list[str]) -> None:

@@ -192,7 +192,7 @@ def _first_that_takes(name: str, in_channels: int, options: dict):
     import timm
 
     without = {key: value for key, value in options.items() if key != 'img_size'}
-    attempts = [dict(options, dynamic_img_size=True), dict(options, strict_img_size=False), options, without]
+    attempts = [{'dynamic_img_size': True, **options}, {'strict_img_size': False, **options}, options, without]
     for attempt in attempts:
         try:
             model = timm.create_model(name, pretrained=False, in_chans=in_channels, **attempt)

@@ -120,6 +120,11 @@ def test_another_plan_needs_add(compared, plan, monkeypatch):
     assert set(rows) == {SINGLE, 'sharing', 'mlore', 'broken', 'wider'}
     assert rows['wider']['delta_m']
     compare(plan, work_dir, add=True)  # as it was, for the other tests
+    other.write_text(plan.read_text() + systems.replace('wider', 'sharing') + "name = 'of another'\n")
+    before = (work_dir / 'comparison.json').read_bytes()
+    with pytest.raises(ValueError, match="holds .*sharing, seed 0 of the plan 'plan', whose config is not that"):
+        compare(other, work_dir, add=True)
+    assert (work_dir / 'comparison.json').read_bytes() == before
 
 
 def test_dry_run_estimates_and_the_tool_says_what_is_wrong(compared, plan, monkeypatch, capsys):

@@ -35,3 +35,14 @@ def test_runs_with_other_metrics_are_refused():
     other['outcome']['tasks']['a']['headline'] = 'maxF'
     with pytest.raises(ValueError, match="'a' is measured by .*IoU.* and by .*maxF.* in x, seed 0"):
         directions([record('y', 0, a=1.0), other])
+
+
+def test_runs_scored_on_other_images_are_refused():
+    """Within the same data, encoder and budget. Runs that are not done, or of an older version, do not say how many."""
+    runs = [record('x', 0, a=1.0), record('y', 0, a=1.0), record('z', 0), record('w', 0, a=1.0)]
+    runs[0]['outcome']['images'], runs[3]['outcome']['images'] = 90, 491
+    directions(runs[:3])
+    with pytest.raises(ValueError, match="x, seed 0 was scored on 90 images and w, seed 0 on 491.*data 'd'"):
+        directions(runs)
+    runs[3]['data'] = 'half of it'
+    directions(runs)

@@ -29,6 +29,7 @@ def test_the_numbers_in_full_and_in_a_page():
     assert '| f | y | 0, 1 failed | failed | failed | failed |' in page
     assert 'training process.' in page
     assert 'Failed runs' not in markdown('t', two_rows()[1:], TASKS)
+    assert 'Not equal in training:\n\n- batch size\n' in markdown('t', two_rows()[1:], TASKS, unequal=['batch size'])
 
 
 def test_numbers_of_cells():

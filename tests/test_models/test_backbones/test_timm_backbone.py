@@ -218,3 +218,12 @@ def test_windows_are_made_for_the_padded_size():
 def test_options_that_a_model_does_not_take_are_named():
     with pytest.raises(ValueError, match='resnet18 does not take these options: .*colour'):
         TimmBackbone('resnet18', options=dict(colour='red'))
+
+
+def test_a_fixed_size_is_kept_where_it_is_asked_for():
+    """By default a model takes any size; with ``dynamic_img_size=False`` it refuses all but its own."""
+    options = dict(VIT['options'], dynamic_img_size=False)
+    fixed = TimmBackbone(VIT['model_name'], img_size=(56, 70), options=options).eval()
+    assert fixed(torch.zeros(1, 3, 56, 70))[0].shape[2:] == (4, 5)
+    with pytest.raises(ValueError, match=r'built for images of \(56, 70\) and cannot take \(70, 56\)'):
+        fixed(torch.zeros(1, 3, 70, 56))
