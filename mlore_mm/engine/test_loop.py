@@ -20,17 +20,19 @@ class TimedTestLoop(TestLoop):
     wait for the workers of the boundary score at the end, and ``hooks`` (files and pictures, where asked for).
 
     Args:
-        dtype: 'fp32', 'bf16', or 'fp16' on a GPU: what the network computes in.
+        dtype: 'fp32' (the default), 'bf16', or 'fp16' on a GPU: what the network computes in.
         fp16: mmengine's name for 16 bits of the kind that the device has.
 
     Raises:
-        ValueError: A ``dtype`` that there is not.
+        ValueError: A ``dtype`` that there is not, or both are given.
     """
 
-    def __init__(self, runner, dataloader, evaluator, fp16: bool = False, dtype: str = 'fp32') -> None:
+    def __init__(self, runner, dataloader, evaluator, fp16: bool = False, dtype: str | None = None) -> None:
         super().__init__(runner, dataloader, evaluator)
         self.device = next((p.device for p in runner.model.parameters()), torch.device('cpu'))
-        self.dtype = check_dtype(default_half(self.device) if fp16 else dtype, self.device)
+        if fp16 and dtype is not None:
+            raise ValueError(f'test_cfg has fp16=True and dtype={dtype!r}. Take fp16 out: dtype says which kind it is.')
+        self.dtype = check_dtype(default_half(self.device) if fp16 else dtype or 'fp32', self.device)
         self.budget = TimeBudget()
 
     def run(self) -> dict:

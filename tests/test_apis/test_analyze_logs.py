@@ -165,3 +165,20 @@ def test_axes_marks_and_legend(runs):
     assert plot_runs(both[:1], ['loss']).legends == []
     with pytest.raises(ValueError, match='smoothing is from 0'):
         plot_runs(both, keys, smooth=-0.1)
+
+
+def test_a_training_begun_anew_counts_alone(tmp_path):
+    """Once interrupted and resumed; then anew from the first iteration, which has not come as far yet."""
+    starts = (('20260101', range(1, 6), 1.0), ('20260102', range(4, 9), 2.0), ('20260103', range(1, 4), 9.0))
+    for written, (name, steps, loss) in enumerate(starts, start=1):
+        file = tmp_path / name / 'scalars.json'
+        file.parent.mkdir()
+        file.write_text('\n'.join(f'{{"loss": {loss}, "old_{name}": 1, "step": {step}}}' for step in steps))
+        os.utime(file, (written, written))
+    (tmp_path / 'fast_dev_run/train').mkdir(parents=True)
+    (tmp_path / 'fast_dev_run/train/scalars.json').write_text('{"loss": 7, "step": 1}')
+    run = read_run(tmp_path)
+    assert [x.tolist() for x in run.scalars['loss']] == [[1, 2, 3], [9, 9, 9]]
+    assert set(run.scalars) == {'loss', 'old_20260103'}
+    alone = read_run(tmp_path / 'fast_dev_run/train/scalars.json')
+    assert alone.last('loss') == 7

@@ -68,6 +68,19 @@ def test_steps_of_accumulated_gradients_and_of_epochs(tmp_path):
     assert cfg.train_dataloader.dataset.get('indices') is None
 
 
+def test_files_of_real_runs_are_left_alone(tmp_path):
+    """Those that evaluators and hooks are told to write outside of the work folder."""
+    cfg = load_config(write_tiny(tmp_path, 'data/none', TRAINING)[0])
+    cfg.val_evaluator.out_file = cfg.test_evaluator.out_file = 'results/real.json'
+    cfg.default_hooks.visualization = dict(type='MultiTaskVisualizationHook', draw=True, out_dir='panels')
+    cfg.custom_hooks = [dict(type='RunClockHook', file='clock.json'), dict(type='EMAHook'), dict(type='X', out_dir='y')]
+    short, *_ = shorten(cfg)
+    assert 'real.json' not in str(short)
+    assert short.default_hooks.visualization == dict(type='MultiTaskVisualizationHook', draw=True)
+    assert short.custom_hooks == [dict(type='EMAHook'), dict(type='X')]
+    assert cfg.custom_hooks[2].out_dir == 'y'
+
+
 @pytest.mark.parametrize('broken', [[], ['depth']])
 def test_the_three_runs(tmp_path, monkeypatch, broken):
     cfg, calls = load_config(write_tiny(tmp_path, 'data/none', TRAINING)[0], work_dir=str(tmp_path / 'work')), []

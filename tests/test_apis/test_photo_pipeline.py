@@ -56,6 +56,18 @@ def test_sizes_by_hand():
             PhotoPipeline(config(), DEPTH, wrong)
 
 
+def test_a_photo_comes_back_whole_and_at_its_size():
+    """Whatever a benchmark scores on."""
+    steps = [
+        dict(type='MultiTaskResize', size=(32, 48), scored_here=True),
+        dict(type='MultiTaskCentreCrop', crop_size=(8, 8)),
+        dict(type='PackMultiTaskInputs'),
+    ]
+    packed = PhotoPipeline(config(steps), DEPTH, None)(np.zeros((60, 80, 3), np.uint8))
+    assert packed['inputs'].shape == (3, 32, 43)
+    assert packed['data_samples'].ori_shape == (60, 80)
+
+
 def test_what_is_no_photo_and_no_step():
     pipeline = PhotoPipeline(config(), DEPTH)
     assert pipeline(np.zeros((200, 1, 3), np.uint8), 'a')['inputs'].shape == (3, 200, 1)

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,10 +28,12 @@ class Toy(nn.Module):
         self.backbone.register_forward_hook(lambda module, args, out: (out, out[:, :1]))
         self.data_preprocessor = MultiTaskDataPreprocessor(mean=(0, 0, 0), std=(1, 1, 1))
         self.directions, self.tasks = directions, list(directions)
+        self.criterion = SimpleNamespace(average='batch')
 
     def loss(self, inputs, samples):
         feats = self.backbone(inputs)
         assert not self.training
+        assert self.criterion.average == 'process', 'the other processes would be waited for'
         first = feats[0][0, :, 0, 0]
         losses = {f'loss_{name}': (first * torch.tensor(d)).sum() for name, d in self.directions.items()}
         losses['loss_second_level'] = feats[1].sum()
@@ -47,6 +50,7 @@ def test_cosines_by_hand():
     assert norms == pytest.approx([3, 5, 2, 0])
     expected = [[1, 0.6, -1, 0], [0.6, 1, -0.6, 0], [-1, -0.6, 1, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(cosines, expected, atol=1e-12)
+    assert model.criterion.average == 'batch'
     assert (model.training, model.frozen_backbone, len(model.backbone._forward_hooks)) == (True, False, 1)
 
 

@@ -175,3 +175,15 @@ def test_only_calls_of_the_training_are_repeated_and_other_wrappers_are_warned_a
     hook.before_train_iter(None, 0, dict(data_samples=[dict(img_path='a.png'), {}]))
     hook.before_train_iter(None, 1, [1, 2])
     assert (hook._images, hook._buffers) == (['a.png', '?'], [])
+
+
+@pytest.mark.parametrize('enabled', [True, False])
+def test_a_scaler_that_is_switched_off_checks_no_gradients(monkeypatch, enabled):
+    """As on a CPU, where nobody but the hook does; one that works leaves bad steps out by itself."""
+    hook, scaler = NonFiniteHook(), torch.amp.GradScaler('cpu', enabled=enabled)
+    hook.runner = SimpleNamespace(optim_wrapper=SimpleNamespace(loss_scaler=scaler))
+    hook.model = torch.nn.Linear(1, 1)
+    hook.model.weight.grad = torch.full((1, 1), NAN)
+    monkeypatch.setattr(hook, '_handle', lambda: None)
+    hook.see_loss(torch.tensor(1.0))
+    assert hook.may_step() is enabled

@@ -68,3 +68,6 @@ def test_the_type_is_that_of_the_config(tmp_path):
     assert TimedTestLoop(runner, **loop, dtype='bf16').dtype == 'bf16'
     with pytest.raises(ValueError, match="got 'fp8'"):
         TimedTestLoop(runner, **loop, dtype='fp8')
+    assert TimedTestLoop(runner, **loop, fp16=True).dtype in ('bf16', 'fp16')
+    with pytest.raises(ValueError, match="fp16=True and dtype='bf16'. Take fp16 out"):
+        TimedTestLoop(runner, **loop, fp16=True, dtype='bf16')

@@ -300,5 +300,8 @@ def test_predictions_in_the_form_of_the_labels(tmp_path):
     np.testing.assert_array_equal(np.load(files['flow']), 2 * flow.permute(1, 2, 0).numpy())
     assert list(save_predictions(sample, TASKS.subset(['depth']), tmp_path / 'b', 'a')) == ['depth']
     assert cv2.imread(str(tmp_path / 'b/depth/a.png'), -1).tolist() == [[1000, 2000], [3000, 4000]]
+    sample.pred.depth[0, 0, 0] = 1e6  # beyond 16 bits: no other unit in a file of the same kind
+    (far,) = save_predictions(sample, TASKS.subset(['depth']), tmp_path / 'd', 'a', encoders).values()
+    assert (far.suffix, np.load(far).tolist()) == ('.npy', [[1e6, 2], [3, 4]])
     del sample.pred.depth
     assert 'depth' not in save_predictions(sample, TASKS, tmp_path / 'c', 'a')

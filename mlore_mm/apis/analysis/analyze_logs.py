@@ -5,7 +5,6 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mlore_mm.apis.training.dev_run import FOLDER
 from mlore_mm.registry import METRICS
 
 _COUNTERS = ('iter', 'step', 'epoch')
@@ -38,8 +38,9 @@ class Run:
 def read_run(path: str | Path, name: str | None = None) -> Run:
     """Read a run.
 
-    A work folder may hold several starts of one training, each in a folder named by its time. They are joined: where a
-    resumed run computed an iteration again, the later number counts.
+    A work folder may hold several starts of one training, each in a folder named by its time. They are joined: what the
+    earlier ones have from the first iteration of a later one on does not count, since that one resumed before it, or
+    began anew. Files of ``--fast-dev-run`` are left out.
 
     Args:
         path: A work folder, or a single ``scalars.json``.
@@ -50,22 +51,36 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
     """
     path = Path(path)
     files = [path] if path.is_file() else sorted(path.glob('**/scalars.json'))
+    files = [file for file in files if path.is_file() or FOLDER not in file.relative_to(path).parts]
     if not files:
         raise ValueError(f'There is no scalars.json in {path}. Training writes it to <work folder>/<time>/vis_data.')
     points: dict[str, dict[int, float]] = {}
-    for file in sorted(files, key=_start):
+    for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
         try:
             lines = file.read_bytes().splitlines()
         except OSError as error:
             raise ValueError(f'{file} cannot be read: {error.strerror}.') from error
+        own: dict[str, dict[int, float]] = {}
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                _add_line(points, line, f'{file}, line {number}')
+                _add_line(own, line, f'{file}, line {number}')
+        _go_on(points, own)
     run = Run(name or (path.resolve().name if path.is_dir() else str(path)))
     for key, values in points.items():
+        if not values:
+            continue
         steps = sorted(values)
         run.scalars[key] = (np.array(steps), np.array([values[step] for step in steps], dtype=float))
     return run
+
+
+def _go_on(points: dict[str, dict[int, float]], own: dict[str, dict[int, float]]) -> None:
+    """Put what a later start has in the place of what the earlier ones have from its first iteration on."""
+    first = min((min(values) for values in own.values()), default=math.inf)
+    for key, values in points.items():
+        points[key] = {step: value for step, value in values.items() if step < first}
+    for key, values in own.items():
+        points.setdefault(key, {}).update(values)
 
 
 def _add_line(points: dict, line: bytes, where: str) -> None:
@@ -100,15 +115,6 @@ def _is_number(value) -> bool:
 
 def _printable(key: str) -> str:
     return key.encode('utf-8', 'replace').decode('utf-8')
-
-
-def _start(file: Path) -> tuple[int, float]:
-    """Of several starts of a training, the later one began at a higher iteration, or was written last."""
-    first = math.inf
-    with suppress(OSError, ValueError, TypeError, RecursionError), open(file, 'rb') as lines:
-        entry = json.loads(next(lines, b'{}').decode('utf-8'))
-        first = float(entry.get('step', entry.get('iter', math.inf))) if isinstance(entry, dict) else first
-    return (first if math.isfinite(first) else 2**62), file.stat().st_mtime
 
 
 # ---- which curves ----------------------------------------------------------------------------------------------

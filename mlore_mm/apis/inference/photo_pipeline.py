@@ -9,13 +9,21 @@ from mmcv.transforms import Compose, LoadAnnotations, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mlore_mm.datasets.transforms import LoadMultiTaskImage, LoadMultiTaskLabels, MarkIgnore
+from mlore_mm.datasets.transforms import LoadMultiTaskImage, LoadMultiTaskLabels, MarkIgnore, MultiTaskCentreCrop
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import TaskSet
 from mlore_mm.utils.config_variables import resolve_variables
 
-# Steps that read files or labels; a photo comes as an array and has no labels.
-_LOADING = (LoadMultiTaskImage, LoadImageFromFile, LoadMultiTaskLabels, LoadAnnotations, MarkIgnore)
+# Steps that read files or labels, and the one that says where a benchmark scores; a photo comes as an array, has no
+# labels, and is wanted whole.
+_LEFT_OUT = (
+    LoadMultiTaskImage,
+    LoadImageFromFile,
+    LoadMultiTaskLabels,
+    LoadAnnotations,
+    MarkIgnore,
+    MultiTaskCentreCrop,
+)
 _MAX_ASPECT = 200
 
 
@@ -40,7 +48,7 @@ class PhotoPipeline:
     def __init__(self, cfg: Config, tasks: TaskSet, max_size: int | str | None = 'train') -> None:
         if not (max_size in ('train', None) or (isinstance(max_size, int) and max_size > 0)):
             raise ValueError(f"max_size is 'train', None or a number of pixels, but got {max_size!r}.")
-        steps = [step for step in test_pipeline(cfg) if not issubclass(_class_of(step), _LOADING)]
+        steps = [step for step in test_pipeline(cfg) if not issubclass(_class_of(step), _LEFT_OUT)]
         sizes = [step['size'] for step in steps if step.get('size')]
         self.tasks = tasks
         self.train_size = tuple(sizes[0]) if sizes else training_size(cfg)
@@ -63,7 +71,9 @@ class PhotoPipeline:
             factor = scale / min(1.0, max(self.train_size) / max(size))
             results['scale_factor'] = (factor, factor)
         results.update(img=image, img_shape=image.shape[:2])
-        return self.transform(results)
+        packed = self.transform(results)
+        packed['data_samples'].set_metainfo(dict(ori_shape=size))  # also where a benchmark scores at another size
+        return packed
 
 
 def _class_of(step: Mapping) -> type:

@@ -34,7 +34,7 @@ def save_predictions(
         out_dir: The folder.
         name: Name of the files, without suffix; may hold folders.
         encoders: By task what makes of a prediction (C, H, W) the codes of label files, with the suffix of the file, or
-            None where these cannot hold it.
+            None where these cannot hold it: then it is written as numbers in the task's unit.
 
     Returns:
         The file of each task.
@@ -47,8 +47,8 @@ def save_predictions(
         if task_name not in sample.pred:
             continue
         pred = sample.pred.get(task_name).detach().cpu().float().numpy()
-        coded = (encoders or {}).get(task_name, lambda pred: None)(pred)
-        values, suffix = task.to_file(pred) if coded is None else coded
+        encode = (encoders or {}).get(task_name, task.to_file)
+        values, suffix = encode(pred) or Task.to_file(task, pred)  # never the codes of another unit beside these
         files[task_name] = path = Path(out_dir) / task_name / f'{name}{suffix}'
         if suffix == '.npy':
             write_array(path, values)
@@ -63,7 +63,7 @@ class PredictionWriter(Hook):
     Names are those of the data set with their folders. Numbers are written as the label files have them: class ids
     where the data set reads those by :class:`IdMapReader`, depth and other plain maps where it reads grey pictures by
     :class:`ScaledReader`, or arrays in another unit by :class:`NpyReader`. A map with a number that the codes cannot
-    hold is written in the task's own way.
+    hold is written as plain numbers in the task's unit (``.npy``).
     """
 
     def __init__(self, out_dir: str | Path) -> None:
@@ -81,7 +81,7 @@ class PredictionWriter(Hook):
         dataset = runner.test_dataloader.dataset
         tasks = TaskSet(dataset.metainfo['tasks'])
         codes = {
-            name: f'the codes of the label files; where they cannot hold it {tasks[name].file_note}'
+            name: 'the codes of the label files; where they cannot hold it NPY: float32 numbers in the unit of the task'
             if isinstance(tasks[name], DenseRegression)
             else 'PNG: the codes of the label files'
             for name in file_encoders(dataset, tasks)

@@ -82,8 +82,25 @@ def shorten(cfg: Config) -> tuple[Config, str, str]:
                 dataset['indices'] = count
     if short.get('visualizer'):
         short.visualizer.vis_backends = [dict(type='LocalVisBackend')]
+    _keep_to_the_folder(short)
     short.load_from, short.resume = cfg.get('load_from'), False
     return short, f'{unit}_{length}.pth', f'{unit}_{2 * length}.pth'
+
+
+def _keep_to_the_folder(short: Config) -> None:
+    """Files that evaluators and hooks are to write elsewhere would replace those of real runs."""
+    for split in ('val', 'test'):
+        if isinstance(short.get(f'{split}_evaluator'), dict):
+            short[f'{split}_evaluator'].pop('out_file', None)
+    hooks = [hook for hook in (short.get('custom_hooks') or []) if isinstance(hook, dict)]
+    short.custom_hooks = [x for x in short.get('custom_hooks') or [] if not _is_clock(x)]
+    for hook in [*hooks, *short.default_hooks.values()]:
+        if isinstance(hook, dict):
+            hook.pop('out_dir', None)
+
+
+def _is_clock(hook) -> bool:
+    return isinstance(hook, dict) and str(hook.get('type')).endswith('RunClockHook')
 
 
 def _part(cfg: Config, folder: Path, name: str) -> Config:

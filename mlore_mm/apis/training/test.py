@@ -58,6 +58,7 @@ def run_test(
         cfg.compile = compile
     if dtype:
         cfg.test_cfg.dtype = dtype
+        cfg.test_cfg.pop('fp16', None)
     runner = RUNNERS.build(cfg)
     runner.logger.info(f'Testing with {describe_threads()} per process (set by OMP_NUM_THREADS)')
     if out_dir:

@@ -96,7 +96,8 @@ class VectorReader(LabelReader):
 
     Args:
         ignore: Colours (red, green, blue) of pixels without a label. By default black, white and both middle greys,
-            whose vectors are far from unit length; ``check_dataset.py`` says whether a data set has such pixels.
+            whose vectors are far from unit length; ``check_dataset.py`` says whether a data set has such pixels. In a
+            file with an alpha channel only colours that are named here count.
             ``ignore=()`` takes every colour as a label.
     """
 
@@ -117,8 +118,10 @@ class VectorReader(LabelReader):
             )
         if pixels.shape[2] == 3:
             return without_label(cv2.LUT(pixels, _VECTOR_TABLE), self._marked(pixels))
-        vectors = cv2.LUT(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), _VECTOR_TABLE)
-        return cv2.copyTo(vectors, cv2.extractChannel(pixels, 3))  # 0 where alpha is
+        colours, labelled = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), cv2.extractChannel(pixels, 3)
+        if self._named:
+            labelled[self._marked(colours)] = 0
+        return cv2.copyTo(cv2.LUT(colours, _VECTOR_TABLE), labelled)  # 0 where alpha is
 
     @property
     def named(self) -> bool:

@@ -6,6 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 
 from mlore_mm.datasets import intrinsics
+from mlore_mm.datasets.label_readers.no_label import say_once
 from mlore_mm.registry import TRANSFORMS
 from mlore_mm.tasks import ClassMap
 
@@ -22,7 +23,10 @@ class MultiTaskRandomCrop(BaseTransform):
         crop_size: (H, W).
         cat_max_ratio: Largest share of one class; 1 takes the first window.
         task: The task whose classes are counted; the first class map of the task set by default. Without one, the
-            first window is taken.
+            first window is taken, which is said where a task was named.
+
+    Raises:
+        ValueError: ``task`` is no class map.
     """
 
     def __init__(self, crop_size: tuple[int, int], cat_max_ratio: float = 0.75, task: str | None = None) -> None:
@@ -60,7 +64,17 @@ class MultiTaskRandomCrop(BaseTransform):
 
     def _counted_task(self, tasks) -> str | None:
         if self.task is not None:
-            return self.task if self.task in tasks else None
+            if self.task not in tasks:
+                say_once(
+                    f'crop {self.task} {list(tasks)}',
+                    f"MultiTaskRandomCrop(task='{self.task}') counts no classes, as the tasks are {list(tasks)}: the "
+                    'first window is taken.',
+                )
+                return None
+            if not isinstance(tasks[self.task], ClassMap):
+                maps = [name for name, task in tasks.items() if isinstance(task, ClassMap)]
+                raise ValueError(f"MultiTaskRandomCrop(task='{self.task}') needs a task of classes, such as {maps}.")
+            return self.task
         return next((name for name, task in tasks.items() if isinstance(task, ClassMap)), None)
 
 

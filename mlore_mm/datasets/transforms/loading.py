@@ -117,8 +117,11 @@ def _check_shape(target: np.ndarray, task: Task, size: tuple[int, int], path: st
 
 
 def _cast(target: np.ndarray, task: Task, path: str) -> np.ndarray:
-    """To the task's dtype. Bytes stay bytes until packing: they are quicker to move than floats."""
-    if target.dtype in (np.uint8, task.dtype):
+    """To the task's dtype. Bytes stay bytes until packing: they are quicker to move than floats.
+
+    Not where they cannot hold what borders are filled with, such as -1, which would become a class.
+    """
+    if target.dtype == task.dtype or (target.dtype == np.uint8 and _fits_bytes(task.ignore_value, task.pad_value)):
         return target
     with np.errstate(invalid='ignore'):
         cast = target.astype(task.dtype)
@@ -128,3 +131,7 @@ def _cast(target: np.ndarray, task: Task, path: str) -> np.ndarray:
             f'{target.max()}, expected whole numbers that fit {task.dtype}.'
         )
     return cast
+
+
+def _fits_bytes(*values: float) -> bool:
+    return all(0 <= value <= 255 and value == int(value) for value in values)

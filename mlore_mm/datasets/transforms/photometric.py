@@ -21,6 +21,9 @@ class PhotoMetricDistortion(BaseTransform):
         contrast_range: Lowest and highest factor on all channels.
         saturation_range: Lowest and highest factor on the saturation.
         hue_delta: Largest change of hue, of 180.
+
+    Raises:
+        ValueError: An image of fewer than three channels, or whose colours are not within 0..255.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class PhotoMetricDistortion(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         # Colours are the first three channels; what else an image has stays as it is.
+        _check_colours(results)
         others = results['img'][..., 3:]
         image = np.ascontiguousarray(results['img'][..., :3]).astype(np.uint8, copy=False)
         if _coin():
@@ -49,11 +53,26 @@ class PhotoMetricDistortion(BaseTransform):
             image = _change_hsv(image, 0, ((_LEVELS + shift) % 180).astype(np.uint8))
         if not contrast_first:
             image = self._contrast(image)
-        results['img'] = np.concatenate([image, others.astype(np.uint8, copy=False)], -1) if others.size else image
+        results['img'] = np.concatenate([image, others], -1) if others.size else image
         return results
 
     def _contrast(self, image: np.ndarray) -> np.ndarray:
         return cv2.LUT(image, _linear(_uniform(*self.contrast_range))) if _coin() else image
+
+
+def _check_colours(results: dict) -> None:
+    image = results['img']
+    colours = image[..., :3]
+    if image.ndim != 3 or image.shape[2] < 3:
+        found = f'the shape {image.shape}'
+    elif image.dtype != np.uint8 and colours.size and not (colours.min() >= 0 and colours.max() <= 255):
+        found = f'{image.dtype} colours from {colours.min()} to {colours.max()}'
+    else:
+        return
+    raise ValueError(
+        f'PhotoMetricDistortion changes three colours of 0 to 255, but {results.get("img_path", "the image")} has '
+        f'{found}. Take it out of the pipeline.'
+    )
 
 
 def _coin() -> bool:

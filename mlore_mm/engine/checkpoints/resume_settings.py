@@ -154,19 +154,14 @@ def batch_difference(stored, own: dict[str, int], step: int) -> str | None:
     """What another batch means for a training that goes on; None where it is the same, or the checkpoint says none."""
     if not isinstance(stored, Mapping) or not all(isinstance(stored.get(key), int) for key in own):
         return None
-    theirs, ours = (_product(batch) for batch in (stored, own))
-    if theirs == ours or not theirs or not ours:
+    theirs, ours = (batch['images'] * batch['processes'] for batch in (stored, own))  # of an iteration
+    if not theirs or not ours or (theirs == ours and stored['accumulation'] == own['accumulation']):
         return None
     return (
         f'The checkpoint was trained with {_batch_text(stored)} to an update of the weights, this config has '
         f'{_batch_text(own)}, which is in use. Rates and schedules count iterations and are not changed: iteration '
-        f'{step} stood for {step * theirs} images and the next ones go on after image '
-        f'{step * own["images"] * own["processes"]} of the order.'
+        f'{step} stood for {step * theirs} images and the next ones go on after image {step * ours} of the order.'
     )
-
-
-def _product(batch: Mapping) -> int:
-    return batch['images'] * batch['processes'] * batch['accumulation']
 
 
 def _batch_text(batch: Mapping) -> str:

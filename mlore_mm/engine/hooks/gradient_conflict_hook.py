@@ -60,7 +60,7 @@ def gradient_conflicts(model, data_batch: dict) -> tuple[list[str], np.ndarray, 
     """Task names, length of each task's gradient (T), and cosine between any two (T, T); 0 where a gradient is zero.
 
     The model runs in evaluation mode, so that dropout, routing noise and batch statistics do not blur the numbers, and
-    is as before afterwards.
+    is as before afterwards. Means are over this process's images: the others take no part.
 
     Raises:
         ValueError: The encoder runs once per task, so that there are no shared features.
@@ -89,15 +89,15 @@ def _cut_behind_backbone(model) -> Iterator[list[Tensor]]:
         feats.extend(x.detach().requires_grad_() for x in outputs)
         return tuple(feats)
 
-    training, frozen = model.training, model.frozen_backbone
+    training, frozen, average = model.training, model.frozen_backbone, model.criterion.average
     handle = model.backbone.register_forward_hook(cut)
     model.eval()
-    model.frozen_backbone = True
+    model.frozen_backbone, model.criterion.average = True, 'process'
     try:
         yield feats
     finally:
         handle.remove()
-        model.frozen_backbone = frozen
+        model.frozen_backbone, model.criterion.average = frozen, average
         model.train(training)
 
 

@@ -77,7 +77,8 @@ class NonFiniteHook(Hook):
         self._loss = loss if self._loss is None else self._loss + loss
 
     def may_step(self) -> bool:
-        if self._is_bad(scaled=self._scaler is not None):
+        scaler = self._scaler
+        if self._is_bad(scaled=scaler is not None and scaler.is_enabled()):
             self._handle()
             return False
         self.in_a_row = 0

@@ -1,5 +1,7 @@
 """mmsegmentation's losses for tasks whose labels are class ids."""
 
+from inspect import signature
+
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +26,13 @@ class MMSegLoss(nn.Module):
     def __init__(self, loss: dict | nn.Module) -> None:
         super().__init__()
         self.loss = loss if isinstance(loss, nn.Module) else MODELS.build(loss)
+        accepted = signature(self.loss.forward).parameters.values()
+        self._takes_index = any(x.name == 'ignore_index' or x.kind == x.VAR_KEYWORD for x in accepted)
+        own = getattr(self.loss, 'ignore_label', IGNORE_INDEX)
+        if not self._takes_index and own != IGNORE_INDEX:
+            raise ValueError(
+                f'{type(self.loss).__name__} has ignore_label={own}, but pixels without a label come as {IGNORE_INDEX}.'
+            )
 
     @property
     def class_weight(self):
@@ -34,7 +43,8 @@ class MMSegLoss(nn.Module):
         ids = torch.where(valid, target.long(), IGNORE_INDEX)[:, 0]
         if not valid.any():  # their means over nothing are not a number
             return logits.sum() * 0
-        return self.loss(logits, ids, ignore_index=IGNORE_INDEX)
+        given = dict(ignore_index=IGNORE_INDEX) if self._takes_index else {}
+        return self.loss(logits, ids, **given)
 
 
 def adapt_loss(loss: nn.Module) -> nn.Module:

@@ -70,6 +70,8 @@ def test_a_file_with_alpha_says_itself_which_normals_count(tmp_path):
     pixels[0, 0] = 255
     Image.fromarray(pixels).save(tmp_path / 'x.png')
     assert_array_equal(VectorReader('').read(str(tmp_path / 'x.png')), [[[1, 1, 1], [0, 0, 0]]])
+    named = VectorReader('', ignore=((255, 255, 255),))
+    assert_array_equal(named.read(str(tmp_path / 'x.png')), np.zeros((1, 2, 3)))
 
 
 def test_vectors_without_a_label_are_stored_with_alpha(tmp_path):

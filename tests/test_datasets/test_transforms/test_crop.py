@@ -3,6 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mlore_mm.datasets.transforms import MultiTaskCentreCrop, MultiTaskRandomCrop
+from mlore_mm.datasets.transforms import crop as crop_module
 from mlore_mm.datasets.transforms.crop import _largest_share
 from mlore_mm.tasks import SemSeg, TaskSet
 
@@ -58,11 +59,16 @@ def test_ignored_pixels_do_not_count_as_a_class():
     assert count_mixed(MultiTaskRandomCrop((20, 10)), half(255)) < 0.45
 
 
-def test_the_counted_task_is_named_or_the_first_class_map():
+def test_the_counted_task_is_named_or_the_first_class_map(monkeypatch):
     parts = dict(type='HumanParts')
     assert count_mixed(MultiTaskRandomCrop((20, 10)), half(), depth=DEPTH) < 0.45
     assert count_mixed(MultiTaskRandomCrop((20, 10)), half(), depth=DEPTH, semseg=parts) > 0.75
+    said = []
+    monkeypatch.setattr(crop_module, 'say_once', lambda key, message: said.append(message))
     assert count_mixed(MultiTaskRandomCrop((20, 10), task='absent'), half()) < 0.45
+    assert "task='absent') counts no classes, as the tasks are ['depth', 'semseg']" in said[0]
+    with pytest.raises(ValueError, match=r"task='depth'\) needs a task of classes, such as \['semseg'\]"):
+        MultiTaskRandomCrop((20, 10), task='depth')(sample(half()))
 
 
 @pytest.mark.parametrize('options', [dict(crop_size=(0, 5)), dict(crop_size=(5, 5), cat_max_ratio=0)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mlore_mm.datasets.label_readers import IdMapReader, NpyReader, VectorReader
-from mlore_mm.datasets.transforms import LoadMultiTaskImage, LoadMultiTaskLabels
+from mlore_mm.datasets.transforms import CentrePad, LoadMultiTaskImage, LoadMultiTaskLabels
 from mlore_mm.tasks import TaskSet
 from tests.test_datasets.archives import write_image, write_npy
 
@@ -33,6 +33,21 @@ def test_labels_stay_bytes(tmp_path):
     path = write_image(tmp_path / 'x.png', np.ones(SIZE, dtype=np.uint8))
     assert load(dict(type='SemSeg'), PNG, path).dtype == np.uint8
     assert load(dict(type='Edge'), PNG, path).dtype == np.uint8
+
+
+def test_bytes_that_cannot_hold_the_ignored_value_do_not_stay(tmp_path):
+    """Borders of -1 would become class 0."""
+    path = write_image(tmp_path / 'x.png', np.ones(SIZE, dtype=np.uint8))
+    label = load(dict(type='SemSeg', dtype='int16', ignore_value=-1), PNG, path)
+    assert label.dtype == np.int16
+    padded = CentrePad(size=(SIZE[0] + 2, SIZE[1]))(
+        dict(
+            img=np.zeros((*SIZE, 3), np.uint8),
+            targets=dict(x=label),
+            tasks=TaskSet(dict(x=dict(type='SemSeg', dtype='int16', ignore_value=-1))),
+        )
+    )
+    assert set(padded['targets']['x'][0]) == {-1}
 
 
 def test_whole_numbers_of_another_type_become_ids(tmp_path):

@@ -34,3 +34,25 @@ def test_further_channels_stay_as_they_are():
     assert_array_equal(changed[..., :3], PhotoMetricDistortion()(dict(img=image[..., :3].copy()))['img'])
     assert_array_equal(changed[..., 3:], image[..., 3:])
     assert changed.dtype == np.uint8
+
+
+def test_channels_that_are_no_bytes_keep_their_numbers():
+    image = np.random.default_rng(0).uniform(0, 255, (6, 7, 4)).astype(np.float32)
+    image[..., 3] += 300
+    changed = PhotoMetricDistortion()(dict(img=image.copy()))['img']
+    assert_array_equal(changed[..., 3], image[..., 3])
+
+
+@pytest.mark.parametrize(
+    ('image', 'found'),
+    [
+        (np.full((4, 5, 3), 300, np.uint16), 'uint16 colours from 300 to 300'),
+        (np.full((4, 5, 3), -0.5, np.float32), 'float32 colours from -0.5'),
+        (np.full((4, 5, 3), np.nan, np.float32), 'float32 colours from nan'),
+        (np.zeros((4, 5, 1), np.uint8), r'the shape \(4, 5, 1\)'),
+        (np.zeros((4, 5), np.uint8), r'the shape \(4, 5\)'),
+    ],
+)
+def test_what_has_no_colours_is_named(image, found):
+    with pytest.raises(ValueError, match=f'three colours of 0 to 255, but a.png has {found}'):
+        PhotoMetricDistortion()(dict(img=image, img_path='a.png'))

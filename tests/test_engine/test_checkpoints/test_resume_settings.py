@@ -207,7 +207,7 @@ def batch(images, processes=1, accumulation=1):
     return dict(images=images, processes=processes, accumulation=accumulation)
 
 
-@pytest.mark.parametrize('stored', [batch(8), batch(2, 4), batch(1, 2, 4), None, dict(images=4), batch(0), batch('4')])
+@pytest.mark.parametrize('stored', [batch(8), batch(2, 4), batch(1, 8), None, dict(images=4), batch(0), batch('4')])
 def test_batches_that_mean_the_same_or_nothing(stored):
     assert batch_difference(stored, batch(4, 2), 10) is None
 
@@ -215,7 +215,15 @@ def test_batches_that_mean_the_same_or_nothing(stored):
 def test_another_batch_by_hand():
     text = batch_difference(batch(3, 2, 4), batch(5, 2), 10)
     assert 'with 3 images x 2 processes x 4 steps to an update of the weights, this config has 5 images x 2 p' in text
-    assert 'iteration 10 stood for 240 images and the next ones go on after image 100 of the order' in text
+    assert 'iteration 10 stood for 60 images and the next ones go on after image 100 of the order' in text
+
+
+def test_as_many_images_to_an_update_in_other_iterations():
+    """Iterations are counted: of half as many images, there are half as many images in what is left of them."""
+    text = batch_difference(batch(4), batch(2, 1, 2), 500)
+    assert 'with 4 images to an update of the weights, this config has 2 images x 2 steps' in text
+    assert 'iteration 500 stood for 2000 images and the next ones go on after image 1000 of the order' in text
+    assert batch_difference(batch(4, 1, 2), batch(4), 1) is not None
 
 
 def test_what_a_checkpoint_keeps_of_the_training():

@@ -86,3 +86,12 @@ def test_the_mask_says_what_counts(logits):
     assert loss.class_weight is None
     own = PixelCrossEntropyLoss()
     assert adapt_loss(own) is own
+
+
+def test_losses_that_hold_the_ignored_id_themselves(logits, target):
+    """They take no such argument."""
+    loss = criterion_loss(dict(type='mmseg.OhemCrossEntropy', thres=1.0, min_kept=1), logits, target)
+    assert loss.isfinite()
+    assert loss.item() > 0
+    with pytest.raises(ValueError, match='OhemCrossEntropy has ignore_label=0, but pixels without a label come as 255'):
+        MMSegLoss(dict(type='mmseg.OhemCrossEntropy', ignore_label=0))
