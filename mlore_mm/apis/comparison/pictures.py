@@ -37,6 +37,7 @@ def plot_scores(rows: Sequence[Row], tasks: Mapping[str, Mapping]) -> Figure:
         ax.set_title(task_title(task, said), fontsize=10)
         ax.grid(axis='x', alpha=0.3)
         ax.tick_params(labelsize=8)
+        ax.locator_params(axis='x', nbins=6)  # numbers of three decimals touch otherwise
     axes[0].set_yticks(range(len(rows)), names, fontsize=9)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)  # the first on top, and room for one without a bar
     return figure
