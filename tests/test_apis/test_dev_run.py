@@ -89,12 +89,12 @@ def test_the_three_runs(tmp_path, monkeypatch, broken):
         calls.append((part.work_dir, options))
         (tmp_path / 'work' / 'fast_dev_run').mkdir(parents=True, exist_ok=True)
 
-    def test(part, checkpoint):
+    def evaluate(part, checkpoint):
         calls.append((part.work_dir, checkpoint, part.get('task_names')))
         return dict(x=1), broken
 
     monkeypatch.setattr(dev_run, 'train_model', train)
-    monkeypatch.setattr(dev_run, 'run_test', test)
+    monkeypatch.setattr(dev_run, 'run_test', evaluate)
     folder = tmp_path / 'work' / 'fast_dev_run'
     given = dict(amp=True, auto_scale_lr=True, validate=False, tasks=['depth'], compile=True)
     if broken:

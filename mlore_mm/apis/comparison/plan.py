@@ -127,15 +127,8 @@ def read_plan(path: str | Path, options: Mapping | None = None) -> Plan:
         raise ValueError(f"The plan {path} has a system '{SINGLE}', which is the name of the models of `single_task`.")
     single = _system(raw['single_task'], 'single_task', path) if raw.get('single_task') else None
     encoders = raw.get('encoders') or {AS_CONFIGURED: {}}
-    everything = {**systems, SINGLE: single} if single else systems
-    check_encoders(everything, encoders, path)
-    for name, encoder in encoders.items():
-        check_keys(encoder, ('cfg_options',), f'encoders.{name} of the plan {path}')
-        check_options(encoder.get('cfg_options') or {}, f'encoders.{name} of the plan {path}')
+    check_encoders({**systems, SINGLE: single} if single else systems, encoders, path)
     data = raw.get('data') or {}
-    check_keys(data, ('name', 'cfg_options'), f'`data` of the plan {path}')
-    for name, entry in dict(data=data, cfg_options=dict(cfg_options=raw.get('cfg_options'))).items():
-        check_options(entry.get('cfg_options') or {}, f'`{name}` of the plan {path}')
     budget, iterations, seconds = _budget(raw.get('budget'), path)
     shared = [data.get('cfg_options') or {}, raw.get('cfg_options') or {}]
 

@@ -11,7 +11,7 @@ from mlore_mm.utils.accepted_keys import closest
 from mlore_mm.utils.config_variables import resolve_variables
 
 KEYS = ('name', 'systems', 'single_task', 'encoders', 'data', 'budget', 'seeds', 'tasks', 'cfg_options')
-_FORMS = dict(systems=Mapping, encoders=Mapping, data=Mapping, budget=Mapping, cfg_options=Mapping)
+_DICTS = ('systems', 'encoders', 'data', 'budget', 'cfg_options')
 # Settings of a config that the plan makes itself, and where they are said instead.
 _OWN = {
     'max_iters': 'budget.iterations',
@@ -26,7 +26,8 @@ _OWN = {
     'default_hooks.checkpoint.save_best': 'nowhere (no checkpoint is chosen by its score)',
     'visualizer.vis_backends': 'nowhere (runs of a comparison write to their folder)',
 }
-_SAMPLES = ('type', 'data_root', 'ann_file', 'indices', 'data_prefix')  # what tells which samples a data set has
+# What of a data set's config does not tell which samples and labels it has.
+_NOT_SAMPLES = ('pipeline', 'metainfo', 'on_error', 'test_mode', 'lazy_init', 'serialize_data', 'max_refetch')
 
 
 def check_keys(entry: Mapping, known: tuple[str, ...], where: str) -> None:
@@ -42,14 +43,23 @@ def check_keys(entry: Mapping, known: tuple[str, ...], where: str) -> None:
 
 def check_plan(raw: Mapping, path: str | Path) -> None:
     """Raises:
-    ValueError: An unknown name, or a value of another form than read_plan's docstring says.
+    ValueError: An unknown name, a value of another form than read_plan's docstring says, or options that the plan sets
+        itself. Systems are looked at where they are read.
     """
     check_keys(raw, KEYS, f'The plan {path}')
-    for key, form in _FORMS.items():
-        if raw.get(key) is not None and not isinstance(raw[key], form):
-            raise ValueError(f'`{key}` of the plan {path} has to be a dict, but is {raw[key]!r}.')
+    encoders = raw.get('encoders')
+    entries = {f'encoders.{name}': x for name, x in encoders.items()} if isinstance(encoders, Mapping) else {}
+    for key, entry in {**{key: raw[key] for key in _DICTS if raw.get(key) is not None}, **entries}.items():
+        if not isinstance(entry, Mapping):
+            raise ValueError(f'`{key}` of the plan {path} has to be a dict, but is {entry!r}.')
     if not raw.get('systems'):
         raise ValueError(f'The plan {path} names no `systems`, as in systems=dict(mlore=dict(config=...)).')
+    data = raw.get('data') or {}
+    check_keys(data, ('name', 'cfg_options'), f'`data` of the plan {path}')
+    for key, entry in entries.items():
+        check_keys(entry, ('cfg_options',), f'{key} of the plan {path}')
+    for key, entry in {'data': data, 'cfg_options': raw, **entries}.items():
+        check_options(entry.get('cfg_options') or {}, f'`{key}` of the plan {path}')
 
 
 def read_seeds(given, path: str | Path) -> tuple[int, ...]:
@@ -108,13 +118,15 @@ def check_conditions(configs: Mapping[str, Config], path: str | Path) -> list[st
     different = []
     for name, conditions in others:
         if conditions['val'] != wanted['val']:
+            one, other = _differing(wanted['val'], conditions['val'])
             raise ValueError(
-                f"The plan {path} would score '{first}' and '{name}' on different samples, {wanted['val']} and "
-                f'{conditions["val"]}: give both the same val_dataloader.dataset.'
+                f"The plan {path} would score '{first}' and '{name}' on different samples or labels, {one} and "
+                f'{other}: give both the same val_dataloader.dataset.'
             )
         for what in ('training samples', 'batch size'):
             if conditions[what] != wanted[what]:
-                different.append(f"{what} of '{first}' {wanted[what]}, of '{name}' {conditions[what]}")
+                one, other = _differing(wanted[what], conditions[what])
+                different.append(f"{what} of '{first}' {one}, of '{name}' {other}")
     return different
 
 
@@ -130,7 +142,16 @@ def _conditions(cfg: Config) -> dict:
 
 
 def _samples(loader: Mapping | None) -> list[dict]:
-    return [{key: leaf[key] for key in _SAMPLES if leaf.get(key) is not None} for leaf in leaf_datasets(loader or {})]
+    leaves = list(leaf_datasets(loader or {}))
+    return [{key: x for key, x in leaf.items() if key not in _NOT_SAMPLES and x is not None} for leaf in leaves]
+
+
+def _differing(one, other) -> tuple:
+    """What of two conditions to show: of two data sets with the same keys but for a few, these."""
+    if not (isinstance(one, list) and len(one) == len(other) == 1):
+        return one, other
+    keys = [key for key in {**one[0], **other[0]} if one[0].get(key) != other[0].get(key)]
+    return tuple({key: x[0].get(key) for key in keys} for x in (one, other))
 
 
 def _flat(options: Mapping, above: str = '') -> list[str]:

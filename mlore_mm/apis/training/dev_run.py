@@ -92,9 +92,8 @@ def _keep_to_the_folder(short: Config) -> None:
     for split in ('val', 'test'):
         if isinstance(short.get(f'{split}_evaluator'), dict):
             short[f'{split}_evaluator'].pop('out_file', None)
-    hooks = [hook for hook in (short.get('custom_hooks') or []) if isinstance(hook, dict)]
-    short.custom_hooks = [x for x in short.get('custom_hooks') or [] if not _is_clock(x)]
-    for hook in [*hooks, *short.default_hooks.values()]:
+    short.custom_hooks = [hook for hook in short.get('custom_hooks') or [] if not _is_clock(hook)]
+    for hook in [*short.custom_hooks, *short.default_hooks.values()]:
         if isinstance(hook, dict):
             hook.pop('out_dir', None)
 

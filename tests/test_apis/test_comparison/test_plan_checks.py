@@ -12,6 +12,7 @@ from mlore_mm.apis.comparison.plan_checks import read_seeds
         (dict(systems=['sharing.py']), '`systems` of the plan .* has to be a dict'),
         (dict(budget=300), '`budget` of the plan .* has to be a dict, but is 300'),
         (dict(encoders=['one']), '`encoders` of the plan .* has to be a dict'),
+        (dict(encoders=dict(one='x')), '`encoders.one` of the plan .* has to be a dict'),
         (dict(single_task=True), 'single_task of the plan .* has to be a path or a dict, but is True'),
         (dict(seeds=['a']), 'has to be a list of whole numbers'),
         ({'systems.mlore': dict(encoders='narow'), 'encoders': dict(narrow={})}, "mean 'narrow'"),
@@ -23,7 +24,10 @@ from mlore_mm.apis.comparison.plan_checks import read_seeds
             'sets default_hooks.checkpoint',
         ),
         ({'systems.mlore': dict(cfg_options={'work_dir': 'x'})}, 'systems.mlore .* --work-dir'),
-        (dict(encoders=dict(a=dict(cfg_options={'task_names': ['depth']}))), 'encoders.a .* sets task_names.*: tasks'),
+        (
+            dict(encoders=dict(a=dict(cfg_options={'task_names': ['depth']}))),
+            'encoders.a.* sets task_names.*: tasks',
+        ),
     ],
 )
 def test_what_has_no_effect_or_no_meaning_is_named(plan, options, message):
@@ -64,5 +68,10 @@ def test_conditions_that_are_not_equal(plan):
     assert len(said) == 2
     assert "as configured: batch size of 'single task' 2, of 'mlore' 7" in said
     assert "'indices': 1" in next(x for x in said if 'training samples' in x)
-    with pytest.raises(ValueError, match="score 'single task' and 'mlore' on different samples.*'indices': 1"):
+    with pytest.raises(
+        ValueError,
+        match="score 'single task' and 'mlore' on different samples or labels, .*'indices': None.* and .*'indices': 1}",
+    ):
         read_plan(plan, {'systems.mlore.cfg_options': {'val_dataloader.dataset.indices': 1}})
+    with pytest.raises(ValueError, match="on different samples or labels, .*'missing_labels'"):
+        read_plan(plan, {'systems.mlore.cfg_options': {'val_dataloader.dataset.missing_labels': 'raise'}})
